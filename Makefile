@@ -1,0 +1,67 @@
+# Holdfast: everything a contributor runs, from a fresh clone, with Go, git and
+# make on the PATH and nothing else set. `make` alone lists the targets.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+# The modules of go.work, in the order in which a failure is most useful.
+MODULES := . gateway conformance
+
+# Stamping asks git about the checkout, which fails where another user owns it
+# (containers, CI). The version below says the same and degrades to "dev".
+export GOFLAGS := $(strip $(GOFLAGS) -buildvcs=false)
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+# Pinned: a new release of a tool is a commit of ours, not a surprise.
+GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+GOVULNCHECK   := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+
+# How long `make fuzz` spends on each Fuzz function.
+FUZZTIME ?= 10s
+
+.PHONY: help
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build bin/holdfast, one static binary
+	@mkdir -p bin
+	cd gateway && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o ../bin/holdfast ./cmd/holdfast
+
+.PHONY: demo
+demo: build ## build, then watch an outage that users do not notice (no key, no network)
+	bin/holdfast demo
+
+.PHONY: packages
+packages: ## check that the Debian packages the tests need are there (root: install them)
+	@scripts/packages
+
+.PHONY: test
+test: packages ## every test of every module with the race detector; ends with the count
+	@CGO_ENABLED=1 go run ./internal/testtool $(MODULES)
+
+.PHONY: fuzz
+fuzz: ## every Fuzz function for FUZZTIME (10s) each
+	@scripts/fuzz $(FUZZTIME)
+
+.PHONY: lint
+lint: ## golangci-lint with .golangci.yml (downloads it on first use)
+	@status=0; for m in $(MODULES); do echo "lint $$m"; \
+		(cd $$m && go run $(GOLANGCI_LINT) run --config $(CURDIR)/.golangci.yml ./...) || status=1; \
+	done; exit $$status
+
+.PHONY: vuln
+vuln: ## known vulnerabilities that our code reaches (skips when the database is away)
+	@scripts/vuln $(GOVULNCHECK) $(MODULES)
+
+.PHONY: fmt
+fmt: ## gofmt every file
+	@gofmt -l -w $$(git ls-files --cached --others --exclude-standard '*.go')
+
+.PHONY: tidy
+tidy: ## go mod tidy in every module
+	@for m in $(MODULES); do (cd $$m && go mod tidy) || exit 1; done
+
+.PHONY: clean
+clean: ## remove what the targets above made
+	rm -rf bin dist
