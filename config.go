@@ -1,0 +1,359 @@
+package holdfast
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/holdfast-gateway/holdfast/admission"
+	"github.com/holdfast-gateway/holdfast/breaker"
+	"github.com/holdfast-gateway/holdfast/call"
+	"github.com/holdfast-gateway/holdfast/concurrency"
+	"github.com/holdfast-gateway/holdfast/provider/all"
+	"github.com/holdfast-gateway/holdfast/retry"
+	"github.com/holdfast-gateway/holdfast/target"
+	"github.com/holdfast-gateway/holdfast/timeout"
+)
+
+// Config says where calls may go and under which policies. The zero value is
+// useful: it guards whatever host a request names, with the standard profile.
+// A zero field means the default beside it; settings of a Route or Target that
+// are zero are taken from the Config, and those of the Config from the Profile.
+type Config struct {
+	Profile string  // "standard" (default) or "interactive" (chat users wait: 9 s in all, few in flight)
+	Routes  []Route // in order of matching; none: every request goes to the host it names
+
+	Timeout     timeout.Config     // clocks and deadlines
+	Retry       retry.Config       // attempts, backoff, budgets
+	Queue       admission.Config   // the waiting room, one per route
+	Breaker     breaker.Config     // one per target and model
+	Concurrency concurrency.Config // permits per target
+	Health      target.Config      // ejection and pauses of keys, memory of pins
+
+	// MaxBody is the largest request body that is buffered, and so can be sent
+	// again; in bytes, default 32 MiB. A larger one is refused with 413 on paths
+	// whose bodies are read, and streamed with one attempt on others.
+	MaxBody int64
+	// MaxAnswer is the largest answer, not streamed, that is held until it is
+	// whole; in bytes, default 8 MiB. A larger one is passed on as it comes.
+	MaxAnswer int
+
+	Transport http.RoundTripper // to the providers; nil: a tuned http.Transport of our own
+	Recorder  call.Recorder     // hears every Event; nil: nobody. Must not block.
+	Rand      func() float64    // in [0,1); nil: math/rand/v2. For tests with a seed.
+}
+
+// Route says which calls it takes and which targets may answer them.
+type Route struct {
+	Name    string   // unique; in logs, metrics and x-holdfast-route
+	Models  []string // model names as callers write them, "*" matches any text; none: every model
+	Targets []Target // in the order of failover
+
+	Timeout timeout.Config
+	Retry   retry.Config
+	Queue   admission.Config
+
+	// Recovery says what happens when a stream breaks after its first word
+	// reached the caller: "error" (default) ends it with the dialect's own error
+	// event.
+	Recovery string
+	// ClientRetries tells SDKs whether to try again after our final error:
+	// "stop" (default, x-should-retry: false) or "pace" (true, with Retry-After
+	// at the next probe).
+	ClientRetries string
+	// OnPolicyViolation is "stop" (default) or "fallback": ask the next target.
+	OnPolicyViolation string
+	// ErrorCodes is "" for the codes of the reference, or "seed" for
+	// queue_overflow, too_many_requests and provider_unavailable.
+	ErrorCodes string
+}
+
+// Target is one place that can answer a Route's calls.
+type Target struct {
+	Name     string // unique within the Config unless equal in every field; default "provider/model"
+	Provider string // the operator's name for the provider; default: the vendor
+	Vendor   string // "openai" or "anthropic": whose dialects and error tables apply
+	BaseURL  string // default: the vendor's public address. A path is put before the request's
+	Model    string // asked for instead of the caller's; "" keeps the caller's
+	Keys     []Key  // none: the caller's credential, if the host is the one it was meant for
+	Weight   int    // > 0 shares its place with neighbours that have a weight; 0: a place of its own
+	Context  int    // context window in tokens; 0 unknown
+
+	Breaker     breaker.Config
+	Concurrency concurrency.Config
+
+	// LenientEnd accepts a stream that ends after its finish reason without the
+	// dialect's terminator, as some OpenAI-compatible servers do.
+	LenientEnd bool
+}
+
+// Key is one credential of a Target.
+type Key struct {
+	Name   string // alias in logs and metrics; default "key1", "key2", ...
+	Secret string
+	Weight int // share among the keys; 0 means 1
+}
+
+// Validate reports everything that is wrong with c, not only the first thing.
+func (c Config) Validate() error {
+	var errs []error
+	add := func(where string, err error) {
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", where, err))
+		}
+	}
+	if _, err := profile(c.Profile); err != nil {
+		add("profile", err)
+	}
+	add("timeout", c.Timeout.Validate())
+	add("retry", c.Retry.Validate())
+	add("queue", c.Queue.Validate())
+	add("breaker", c.Breaker.Validate())
+	add("concurrency", c.Concurrency.Validate())
+	add("health", c.Health.Validate())
+	if c.MaxBody < 0 {
+		add("max_body", fmt.Errorf("%d is negative", c.MaxBody))
+	}
+	if c.MaxAnswer < 0 {
+		add("max_answer", fmt.Errorf("%d is negative", c.MaxAnswer))
+	}
+	names := map[string]bool{}
+	targets := map[string]Target{}
+	for i, r := range c.Routes {
+		where := fmt.Sprintf("routes[%d]", i)
+		if r.Name == "" {
+			add(where, errors.New("name is missing"))
+		} else {
+			where = "route " + r.Name
+		}
+		if names[r.Name] {
+			add(where, errors.New("another route has this name"))
+		}
+		names[r.Name] = true
+		add(where, r.validate(targets))
+	}
+	return errors.Join(errs...)
+}
+
+func (r Route) validate(targets map[string]Target) error {
+	var errs []error
+	add := func(where string, err error) {
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", where, err))
+		}
+	}
+	add("timeout", r.Timeout.Validate())
+	add("retry", r.Retry.Validate())
+	add("queue", r.Queue.Validate())
+	add("recovery", oneOf(r.Recovery, "", "error"))
+	add("client_retries", oneOf(r.ClientRetries, "", "stop", "pace"))
+	add("on_policy_violation", oneOf(r.OnPolicyViolation, "", "stop", "fallback"))
+	add("error_codes", oneOf(r.ErrorCodes, "", "seed"))
+	for _, m := range r.Models {
+		if m == "" {
+			add("models", errors.New("an empty name matches nothing"))
+		}
+	}
+	if len(r.Targets) == 0 {
+		errs = append(errs, errors.New("targets: none; a route needs at least one"))
+	}
+	seen := map[string]bool{}
+	for i, t := range r.Targets {
+		t.fill()
+		where := fmt.Sprintf("targets[%d]", i)
+		if t.Name != "" {
+			where = "target " + t.Name
+		}
+		add(where, t.validate())
+		if seen[t.Name] {
+			add(where, errors.New("stands twice in this route: a call asks each target once"))
+		}
+		seen[t.Name] = true
+		if other, ok := targets[t.Name]; ok && !reflect.DeepEqual(other, t) {
+			add(where, errors.New("another route has a different target of this name; give one of them another name"))
+		}
+		targets[t.Name] = t
+	}
+	return errors.Join(errs...)
+}
+
+func (t Target) validate() error {
+	var errs []error
+	if all.ByName(t.Vendor) == nil {
+		errs = append(errs, fmt.Errorf("vendor %q is not known (known: %s)", t.Vendor, strings.Join(vendorNames(), ", ")))
+	}
+	if u, err := url.Parse(t.BaseURL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		errs = append(errs, errors.New("base URL must be http:// or https:// with a host"))
+	} else if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		errs = append(errs, errors.New("base URL may not hold a user, query or fragment"))
+	}
+	if t.Weight < 0 {
+		errs = append(errs, fmt.Errorf("weight %d is negative", t.Weight))
+	}
+	if t.Context < 0 {
+		errs = append(errs, fmt.Errorf("context %d is negative", t.Context))
+	}
+	if err := t.Breaker.Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("breaker: %w", err))
+	}
+	if err := t.Concurrency.Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("concurrency: %w", err))
+	}
+	names := map[string]bool{}
+	for i, k := range t.Keys {
+		if k.Secret == "" {
+			errs = append(errs, fmt.Errorf("keys[%d]: the secret is empty", i))
+		}
+		if k.Weight < 0 {
+			errs = append(errs, fmt.Errorf("keys[%d]: weight %d is negative", i, k.Weight))
+		}
+		if names[k.Name] {
+			errs = append(errs, fmt.Errorf("keys[%d]: another key of this target is named %q", i, k.Name))
+		}
+		names[k.Name] = true
+	}
+	return errors.Join(errs...)
+}
+
+// fill sets what follows from other fields.
+func (t *Target) fill() {
+	if t.Vendor == "" && t.BaseURL == "" {
+		t.Vendor = "openai"
+	}
+	if t.Vendor == "" {
+		if u, err := url.Parse(t.BaseURL); err == nil {
+			t.Vendor = vendorOf(u.Hostname())
+		}
+	}
+	if v := all.ByName(t.Vendor); v != nil && t.BaseURL == "" {
+		t.BaseURL = v.BaseURL
+	}
+	if t.Provider == "" {
+		t.Provider = t.Vendor
+	}
+	if t.Name == "" {
+		t.Name = t.Provider
+		if t.Model != "" {
+			t.Name += "/" + t.Model
+		}
+	}
+	t.Keys = slices.Clone(t.Keys)
+	for i := range t.Keys {
+		if t.Keys[i].Name == "" {
+			t.Keys[i].Name = fmt.Sprintf("key%d", i+1)
+		}
+	}
+}
+
+// vendorOf returns the vendor whose tables fit a host: its own, else the
+// OpenAI-compatible one, which most servers speak.
+func vendorOf(host string) string {
+	if v := all.ByHost(host); v != nil {
+		return v.Name
+	}
+	return "openai"
+}
+
+func vendorNames() []string {
+	var names []string
+	for _, v := range all.Vendors() {
+		names = append(names, v.Name)
+	}
+	return names
+}
+
+func oneOf(got string, allowed ...string) error {
+	if slices.Contains(allowed, got) {
+		return nil
+	}
+	named := slices.DeleteFunc(slices.Clone(allowed), func(s string) bool { return s == "" })
+	return fmt.Errorf("%q is none of %s", got, strings.Join(named, ", "))
+}
+
+// defaults holds one profile's figures.
+type defaults struct {
+	Timeout     timeout.Config
+	Retry       retry.Config
+	Queue       admission.Config
+	Breaker     breaker.Config
+	Concurrency concurrency.Config
+	ErrorCodes  string
+}
+
+// profile returns the figures of a named profile; the rooms' own defaults fill
+// what it leaves zero.
+func profile(name string) (defaults, error) {
+	switch name {
+	case "", "standard":
+		return defaults{}, nil
+	case "interactive":
+		return defaults{
+			Timeout: timeout.Config{Attempt: 8 * time.Second, FirstToken: 8 * time.Second, FirstTokenReasoning: 8 * time.Second, Total: 9 * time.Second},
+			Retry:   retry.Config{MaxAttempts: 3, MinDelay: 500 * time.Millisecond, MaxDelay: 2500 * time.Millisecond},
+			Queue:   admission.Config{Running: 4, MaxDepth: 50},
+			Breaker: breaker.Config{
+				Consecutive: 5, OpenForConsecutive: 30 * time.Second,
+				Ratio: 0.5, Window: 60 * time.Second, OpenForRatio: 15 * time.Second,
+				SlowAfter: 4 * time.Second,
+			},
+			Concurrency: concurrency.Config{Max: 5},
+			ErrorCodes:  "seed",
+		}, nil
+	}
+	return defaults{}, fmt.Errorf("%q is none of standard, interactive", name)
+}
+
+// inherit returns own with every zero field taken from base. Both are structs of
+// settings, where zero means "not set".
+func inherit[T any](own, base T) T {
+	o, b := reflect.ValueOf(&own).Elem(), reflect.ValueOf(base)
+	for i := range o.NumField() {
+		if o.Field(i).CanSet() && o.Field(i).IsZero() {
+			o.Field(i).Set(b.Field(i))
+		}
+	}
+	return own
+}
+
+// resolve returns c with profile, config, route and target settings merged, so
+// that every route and target stands for itself.
+func (c Config) resolve() (Config, error) {
+	if err := c.Validate(); err != nil {
+		return c, fmt.Errorf("holdfast: invalid configuration:\n%w", err)
+	}
+	p, _ := profile(c.Profile)
+	c.Timeout = inherit(c.Timeout, p.Timeout)
+	c.Retry = inherit(c.Retry, p.Retry)
+	c.Queue = inherit(c.Queue, p.Queue)
+	c.Breaker = inherit(c.Breaker, p.Breaker)
+	c.Concurrency = inherit(c.Concurrency, p.Concurrency)
+	if c.MaxBody == 0 {
+		c.MaxBody = 32 << 20
+	}
+	if c.MaxAnswer == 0 {
+		c.MaxAnswer = 8 << 20
+	}
+	c.Routes = slices.Clone(c.Routes)
+	for i := range c.Routes {
+		r := &c.Routes[i]
+		r.Timeout = inherit(r.Timeout, c.Timeout).WithDefaults()
+		r.Retry = inherit(r.Retry, c.Retry).WithDefaults()
+		r.Queue = inherit(r.Queue, c.Queue)
+		if r.ErrorCodes == "" {
+			r.ErrorCodes = p.ErrorCodes
+		}
+		r.Targets = slices.Clone(r.Targets)
+		for j := range r.Targets {
+			t := &r.Targets[j]
+			t.fill()
+			t.Breaker = inherit(t.Breaker, c.Breaker)
+			t.Concurrency = inherit(t.Concurrency, c.Concurrency)
+		}
+	}
+	return c, nil
+}

@@ -1,0 +1,51 @@
+package holdfast
+
+import "context"
+
+// options travel with a request's context.
+type options struct {
+	route, tenant, client string
+	priority              int
+	noRetry               bool
+}
+
+type optionsKey struct{}
+
+func with(ctx context.Context, set func(*options)) context.Context {
+	o := optionsFrom(ctx)
+	set(&o)
+	return context.WithValue(ctx, optionsKey{}, o)
+}
+
+func optionsFrom(ctx context.Context) options {
+	o, _ := ctx.Value(optionsKey{}).(options)
+	return o
+}
+
+// WithRoute makes the call use the route of that name instead of the one its
+// model would choose. An unknown name is answered with 404.
+func WithRoute(ctx context.Context, name string) context.Context {
+	return with(ctx, func(o *options) { o.route = name })
+}
+
+// WithTenant says who pays for the call.
+func WithTenant(ctx context.Context, tenant string) context.Context {
+	return with(ctx, func(o *options) { o.tenant = tenant })
+}
+
+// WithClient names the client, so that its own retries are recognised. It must
+// not be the client's credential: use a digest. Default: a digest of the
+// request's credential headers.
+func WithClient(ctx context.Context, digest string) context.Context {
+	return with(ctx, func(o *options) { o.client = digest })
+}
+
+// WithPriority sets the call's class in the waiting room; 0 is normal.
+func WithPriority(ctx context.Context, p int) context.Context {
+	return with(ctx, func(o *options) { o.priority = p })
+}
+
+// WithNoRetry gives the call one attempt.
+func WithNoRetry(ctx context.Context) context.Context {
+	return with(ctx, func(o *options) { o.noRetry = true })
+}

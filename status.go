@@ -1,0 +1,43 @@
+package holdfast
+
+import "time"
+
+// Status is what a Transport knows of itself at one moment. It is a copy.
+type Status struct {
+	Routes  []RouteStatus  `json:"routes"`
+	Targets []TargetStatus `json:"targets"`
+}
+
+// RouteStatus is one route's share of a Status. Counts are since the Transport
+// was made.
+type RouteStatus struct {
+	Name    string `json:"name"`
+	Running int    `json:"running"` // calls inside, to the end of their bodies
+	Waiting int    `json:"waiting"` // calls in the waiting room
+	Calls   int64  `json:"calls"`   // calls ended
+	OK      int64  `json:"ok"`      // of these with class ok
+	Refused int64  `json:"refused"` // answered by Holdfast itself, not by a provider
+}
+
+// TargetStatus is one target's (and model's) share of a Status.
+type TargetStatus struct {
+	Name        string           `json:"name"`
+	Provider    string           `json:"provider"`
+	Model       string           `json:"model,omitempty"`
+	Breaker     string           `json:"breaker"` // closed, half_open, open, forced_open, forced_closed
+	OpenUntil   time.Time        `json:"open_until,omitzero"`
+	InFlight    int              `json:"in_flight"`
+	Permits     int              `json:"permits"`      // 0: unlimited
+	RetryBudget float64          `json:"retry_budget"` // share left, 0 to 1
+	Attempts    int64            `json:"attempts"`     // attempts ended
+	Classes     map[string]int64 `json:"classes"`      // attempts ended by class
+	Keys        []KeyStatus      `json:"keys,omitempty"`
+}
+
+// KeyStatus is one credential's state; never the credential.
+type KeyStatus struct {
+	Name         string    `json:"name"`
+	PausedUntil  time.Time `json:"paused_until,omitzero"`
+	EjectedUntil time.Time `json:"ejected_until,omitzero"`
+	Reason       string    `json:"reason,omitempty"`
+}
