@@ -18,6 +18,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -75,6 +76,8 @@ func testModule(ctx context.Context, module string, s *summary) {
 	switch {
 	case readErr != nil:
 		s.broken(module, readErr, stderr.String())
+	case err != nil && strings.Contains(stderr.String(), "no packages to test"):
+		fmt.Fprintf(s.out, "none %s has no packages\n", module)
 	case err != nil && s.failed == failedBefore:
 		// The go command failed and no test did: a broken go.mod, for example.
 		s.broken(module, err, stderr.String())
