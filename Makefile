@@ -58,6 +58,10 @@ vuln: ## known vulnerabilities that our code reaches (skips when the database is
 fmt: ## gofmt every file
 	@gofmt -l -w $$(git ls-files --cached --others --exclude-standard '*.go')
 
+.PHONY: docs
+docs: ## write the generated parts of docs/reference
+	HOLDFAST_WRITE_DOCS=1 go test -count=1 -run TestTheClassesPageIsTheTableInTheCode .
+
 .PHONY: tidy
 tidy: ## go mod tidy in every module
 	@for m in $(MODULES); do (cd $$m && go mod tidy) || exit 1; done
