@@ -121,7 +121,11 @@ func Start(l Limits, cancel func(cause error), tellSlow func()) *Clocks {
 
 // Connecting says that a new connection is being made: connect runs.
 func (c *Clocks) Connecting() {
-	c.change(func(now time.Duration) { c.since[connect] = now })
+	c.change(func(now time.Duration) {
+		if c.since[headers] != never {
+			c.since[connect] = now
+		}
+	})
 }
 
 // Connected says that the connection is ready: connect stops, and headers
@@ -163,12 +167,12 @@ func (c *Clocks) Byte() {
 func (c *Clocks) Meaningful() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.spoken {
-		c.speak(c.now())
-		return
-	}
-	if c.since[stall] != never {
+	switch {
+	case c.over():
+	case c.spoken:
 		c.since[stall] = c.now()
+	default:
+		c.speak(c.now())
 	}
 }
 
@@ -250,7 +254,7 @@ func (c *Clocks) now() time.Duration { return time.Since(c.start) }
 func (c *Clocks) change(apply func(now time.Duration)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.done {
+	if c.over() {
 		return
 	}
 	now := c.now()
@@ -258,11 +262,12 @@ func (c *Clocks) change(apply func(now time.Duration)) {
 	c.arm(now)
 }
 
+// over is true when nothing counts any more but linger, if that. Called under
+// the lock.
+func (c *Clocks) over() bool { return c.done || c.since[linger] != never }
+
 // speak notes a meaningful event. Called under the lock.
 func (c *Clocks) speak(now time.Duration) {
-	if c.done {
-		return
-	}
 	c.spoken = true
 	c.since[firstToken], c.since[slow] = never, never
 	c.since[stall] = now
