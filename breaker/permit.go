@@ -1,0 +1,203 @@
+package breaker
+
+import (
+	"slices"
+	"time"
+
+	"github.com/holdfast-gateway/holdfast/call"
+)
+
+// Permit is the leave to send one attempt. Its methods may be called from
+// several goroutines, in any order and more than once; a nil Permit ignores
+// them.
+type Permit struct {
+	b          *Breaker
+	generation uint64
+	number     uint64 // unique, rising
+
+	// Guarded by b.mu.
+	timed  bool // known to be fast or slow
+	slow   bool
+	proved bool // counted as a half-open success
+	ended  bool
+}
+
+// FirstToken says that the attempt's first content has come. A half-open probe
+// is good then and gives its place back: the rest of its answer may take
+// minutes.
+func (p *Permit) FirstToken() {
+	if p == nil {
+		return
+	}
+	b := p.b
+	b.mu.Lock()
+	defer b.unlock()
+	b.release(p)
+	if p.ended || b.deaf(p) {
+		return
+	}
+	now := time.Now()
+	b.time(p, now, false)
+	if b.state == HalfOpen {
+		b.prove(p, now)
+	}
+}
+
+// Slow says that Config.SlowAfter has gone by and no content has come. It
+// counts now and once, so that a target that hangs opens the circuit before its
+// calls time out.
+func (p *Permit) Slow() {
+	if p == nil {
+		return
+	}
+	b := p.b
+	b.mu.Lock()
+	defer b.unlock()
+	if p.ended || b.deaf(p) {
+		return
+	}
+	b.time(p, time.Now(), true)
+}
+
+// End says how the attempt ended, when its body has. The first call counts,
+// later ones are ignored. What the outcome means is the breaker column of
+// call.Consequences; a superseded attempt means nothing, a canceled one only
+// that it was slow, if it was.
+func (p *Permit) End(o call.Outcome) {
+	if p == nil {
+		return
+	}
+	b := p.b
+	b.mu.Lock()
+	defer b.unlock()
+	b.release(p)
+	if p.ended || b.deaf(p) {
+		p.ended = true
+		return
+	}
+	p.ended = true
+	now := time.Now()
+	effect := o.Class.Row().Breaker
+	switch {
+	case o.Superseded:
+	case o.Class == call.Canceled && o.Slow:
+		// An impatient client must not hide a target that hangs.
+		b.time(p, now, true)
+	case o.Class == call.Canceled || effect == call.BreakerNeutral:
+	case b.state == HalfOpen:
+		b.judgeProbe(p, now, effect, o.Slow)
+	case effect != call.BreakerProbeFailure:
+		b.count(p, now, o)
+	}
+}
+
+// deaf reports whether news of p must be ignored: it is of another generation,
+// or nothing is counted at all.
+func (b *Breaker) deaf(p *Permit) bool { return p.generation != b.generation || b.c.Off }
+
+// judgeProbe ends a half-open probe. A good one counted at its first token
+// already, but may break afterwards.
+func (b *Breaker) judgeProbe(p *Permit, now time.Time, effect call.BreakerEffect, slow bool) {
+	if effect != call.BreakerSuccess {
+		b.trip(now, CauseProbe)
+		return
+	}
+	if slow {
+		b.time(p, now, true)
+		if b.deaf(p) { // slow was what it had to prove
+			return
+		}
+	}
+	b.prove(p, now)
+}
+
+// prove counts a good probe, once, and closes the circuit after enough of them.
+func (b *Breaker) prove(p *Permit, now time.Time) {
+	if p.proved {
+		return
+	}
+	p.proved = true
+	if b.successes++; b.successes >= b.c.Successes {
+		b.move(now, Closed, CauseProbe, 0)
+		b.rampFrom, b.credit = now, 1-rampStart // the first attempt after closing goes
+	}
+}
+
+// time counts an attempt as fast or slow, once, and opens the circuit if too
+// many are slow. A slow probe speaks only against a circuit that opened because
+// of slowness: a model that always thinks for long must be able to recover from
+// an outage of another kind.
+func (b *Breaker) time(p *Permit, now time.Time, slow bool) {
+	slow = slow && b.c.SlowAfter > 0
+	if p.timed {
+		return
+	}
+	p.timed, p.slow = true, slow
+	counts := b.window.bucket(now)
+	counts.timed++
+	if !slow {
+		return
+	}
+	counts.slow++
+	if b.state == HalfOpen && b.origin == CauseSlow {
+		b.trip(now, CauseProbe)
+		return
+	}
+	b.check(now)
+}
+
+// count adds an outcome and opens the circuit if that is too much.
+func (b *Breaker) count(p *Permit, now time.Time, o call.Outcome) {
+	counts := b.window.bucket(now)
+	counts.total++
+	if o.Class.Row().Breaker == call.BreakerSuccess {
+		b.consecutive = 0
+	} else {
+		counts.failures++
+		b.countInARow(p, o)
+	}
+	generation := b.generation
+	b.time(p, now, o.Slow)
+	if b.generation == generation {
+		b.check(now)
+	}
+}
+
+// countInARow counts a failure in a row. One broken connection takes down every
+// stream it carries: attempts that were under way when it last counted are the
+// same event. The failure ratio counts each of them.
+func (b *Breaker) countInARow(p *Permit, o call.Outcome) {
+	if o.Sent && (o.Class == call.Transport || o.Class == call.Truncated) {
+		if p.number <= b.broken {
+			return
+		}
+		b.broken = b.admitted
+	}
+	b.consecutive++
+}
+
+// check opens a closed circuit whose counts have reached a threshold. The
+// shares are divisions, not products: 3 of 30 must reach 0.1.
+func (b *Breaker) check(now time.Time) {
+	if b.state != Closed {
+		return
+	}
+	all := b.window.sum(now)
+	switch {
+	case b.c.Consecutive > 0 && b.consecutive >= b.c.Consecutive:
+		b.trip(now, CauseConsecutive)
+	case b.c.Ratio > 0 && all.total >= b.c.MinCalls && float64(all.failures)/float64(all.total) >= b.c.Ratio:
+		b.trip(now, CauseRatio)
+	case b.c.SlowRatio > 0 && all.timed >= b.c.MinCalls && float64(all.slow)/float64(all.timed) >= b.c.SlowRatio:
+		b.trip(now, CauseSlow)
+	}
+}
+
+// release gives back the place of a half-open probe, if p holds one still.
+func (b *Breaker) release(p *Permit) {
+	b.dropLeases(func(l lease) bool { return l.permit == p.number })
+}
+
+func (b *Breaker) dropLeases(gone func(lease) bool) {
+	b.leases = slices.DeleteFunc(b.leases, gone)
+}
