@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/holdfast-gateway/holdfast/call"
 )
 
 // docLink is a Markdown link or image whose address we can check: no scheme.
@@ -157,72 +155,4 @@ func anchors(markdown string) []string {
 		found = append(found, strings.ReplaceAll(slug, " ", "-"))
 	}
 	return found
-}
-
-// TestTheClassesPageIsTheTableInTheCode rewrites the page when
-// HOLDFAST_WRITE_DOCS is set, and otherwise compares it.
-func TestTheClassesPageIsTheTableInTheCode(t *testing.T) {
-	const page = "docs/reference/classes.md"
-	const begin, end = "<!-- generated: begin -->\n", "<!-- generated: end -->\n"
-	text := string(read(t, os.DirFS("."), page))
-	head, rest, ok := strings.Cut(text, begin)
-	table, foot, closed := strings.Cut(rest, end)
-	if !ok || !closed {
-		t.Fatalf("%s: no lines %q and %q", page, begin, end)
-	}
-	want := "\n" + classTable() + "\n"
-	if os.Getenv("HOLDFAST_WRITE_DOCS") != "" {
-		if err := os.WriteFile(page, []byte(head+begin+want+end+foot), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	if table != want {
-		t.Fatalf("%s is not what call.Consequences says; `make docs` writes it. Want\n%s", page, want)
-	}
-}
-
-// classTable is the error matrix in Markdown.
-func classTable() string {
-	var b strings.Builder
-	b.WriteString("| Class | Same target | Other key | Other target | Breaker | Key | SLO | Capture | Escalate | Billed |\n")
-	b.WriteString("|" + strings.Repeat(" --- |", 10) + "\n")
-	for _, class := range call.Classes() {
-		row := class.Row()
-		cells := []string{
-			"`" + class.String() + "`", row.Same.String(), yes(row.OtherKey, "at once"), otherTarget(row),
-			row.Breaker.String(), keyCell(row), row.SLO.String(), yes(row.Capture, "yes"), yes(row.Escalate, "once"), row.Billed.String(),
-		}
-		b.WriteString("| " + strings.Join(cells, " | ") + " |\n")
-	}
-	return b.String()
-}
-
-func yes(set bool, word string) string {
-	if set {
-		return word
-	}
-	return "no"
-}
-
-func otherTarget(row call.Consequence) string {
-	switch {
-	case row.LargerOnly:
-		return "with a larger context only"
-	case row.OtherTarget && row.EjectTarget:
-		return "at once; this one is ejected"
-	case row.OtherTarget && row.OtherFirst:
-		return "at once, preferred"
-	}
-	return yes(row.OtherTarget, "at once")
-}
-
-func keyCell(row call.Consequence) string {
-	switch {
-	case row.EjectKey:
-		return "ejected"
-	case row.PauseKey:
-		return "paused"
-	}
-	return "-"
 }
