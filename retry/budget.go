@@ -70,13 +70,14 @@ func (b *Budget) Reached() {
 }
 
 // Success says that a call's first attempt on this upstream succeeded and what
-// it cost in tokens; negative counts as 0.
+// it cost in tokens, as estimated or reported; less than 0 counts as 0, more
+// than 16,777,216 as that, so that a provider's absurd count earns nothing absurd.
 func (b *Budget) Success(tokens int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := b.spent.current(b.now())
 	s.successes++
-	s.tokensEarned += int64(max(0, tokens))
+	s.tokensEarned += int64(min(max(0, tokens), 1<<24))
 }
 
 // Withdraw asks for a further attempt that costs so many tokens. billed says

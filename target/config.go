@@ -1,0 +1,67 @@
+package target
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Config says how long news about a key or a target counts. The zero value is
+// ready to use: a zero field means the default beside it. A negative time turns
+// that reaction off.
+type Config struct {
+	AuthEject     time.Duration `yaml:"auth_eject"`      // a refused key rests; up to 24h; 5m
+	QuotaEject    time.Duration `yaml:"quota_eject"`     // a key without quota or credit rests; up to 24h; 5m
+	NotFoundEject time.Duration `yaml:"not_found_eject"` // a model that a target does not have is asked elsewhere; up to 24h; 5m
+	MaxPause      time.Duration `yaml:"max_pause"`       // longest pause that a provider may ask for; up to 24h; 10m
+
+	Pins   int           `yaml:"pins"`    // ids of provider-side state remembered; 1 to 10,000,000; 10,000
+	PinTTL time.Duration `yaml:"pin_ttl"` // since the last use; 1s to 30 days; 24h
+}
+
+// WithDefaults returns c with every zero field filled. It changes nothing when
+// applied again.
+func (c Config) WithDefaults() Config {
+	for _, s := range []struct {
+		value    *time.Duration
+		fallback time.Duration
+	}{
+		{&c.AuthEject, 5 * time.Minute},
+		{&c.QuotaEject, 5 * time.Minute},
+		{&c.NotFoundEject, 5 * time.Minute},
+		{&c.MaxPause, 10 * time.Minute},
+		{&c.PinTTL, 24 * time.Hour},
+	} {
+		if *s.value == 0 {
+			*s.value = s.fallback
+		}
+	}
+	if c.Pins == 0 {
+		c.Pins = 10_000
+	}
+	return c
+}
+
+// Validate reports everything that is wrong with c.
+func (c Config) Validate() error {
+	c = c.WithDefaults()
+	var errs []error
+	for _, s := range []struct {
+		name  string
+		value time.Duration
+	}{
+		{"auth_eject", c.AuthEject}, {"quota_eject", c.QuotaEject},
+		{"not_found_eject", c.NotFoundEject}, {"max_pause", c.MaxPause},
+	} {
+		if s.value > 24*time.Hour {
+			errs = append(errs, fmt.Errorf("%s: %s is above 24h", s.name, s.value))
+		}
+	}
+	if c.Pins < 1 || c.Pins > 10_000_000 {
+		errs = append(errs, fmt.Errorf("pins: %d is not between 1 and 10000000", c.Pins))
+	}
+	if c.PinTTL < time.Second || c.PinTTL > 30*24*time.Hour {
+		errs = append(errs, fmt.Errorf("pin_ttl: %s is not between 1s and 30 days", c.PinTTL))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,15 @@
+// Package target knows which upstreams and which of their keys are worth asking.
+//
+// It keeps what attempts have taught: a key that was refused or has no money
+// left is ejected for minutes; one that met a rate limit is paused, for that
+// model only, until the time the provider named; a model that a target does not
+// have is ejected there. It also remembers how soon each target's first token
+// comes, and which account holds the state that later calls refer to (pins).
+//
+// Nothing is ever taken away for good. Ejected targets move to the end of the
+// order and are still there, and LastResort names a key when none is left, so
+// that people see the provider's own error and not an invented one.
+//
+// It does not judge 5xx and timeouts: those speak about a target, and the
+// breaker of that target listens to them.
+package target

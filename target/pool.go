@@ -1,0 +1,365 @@
+package target
+
+import (
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/holdfast-gateway/holdfast/call"
+)
+
+// Options are what a Pool asks of others. Every field may be nil.
+type Options struct {
+	// Rand returns numbers in [0, 1), from any goroutine; nil is math/rand/v2.
+	Rand func() float64
+
+	// Event is told when a pause or an ejection begins (call.KeyPaused,
+	// call.KeyEjected, call.TargetEjected), not when it is prolonged. reason is
+	// the class that caused it. It is called under no lock and must not block.
+	Event func(kind call.EventKind, target, key, reason string, wait time.Duration)
+}
+
+// Pool is what is known of all targets and their keys, by their names: a new
+// configuration with the same names keeps what was learnt. It is safe for
+// concurrent use, starts no goroutine, and its memory is bounded: 1,024 targets
+// and 256 models of each (what goes beyond shares an entry), and Config.Pins.
+type Pool struct {
+	rand  func() float64
+	event func(kind call.EventKind, target, key, reason string, wait time.Duration)
+	pins  *pins
+
+	mu        sync.Mutex
+	config    Config
+	upstreams map[string]*upstream
+}
+
+// NewPool returns a Pool that knows nothing yet. Zero fields of c count as
+// their defaults.
+func NewPool(c Config, o Options) *Pool {
+	c = c.WithDefaults()
+	p := &Pool{
+		rand: o.Rand, event: o.Event, config: c,
+		upstreams: map[string]*upstream{},
+		pins:      newPins(c.Pins, c.PinTTL),
+	}
+	if p.rand == nil {
+		p.rand = rand.Float64
+	}
+	if p.event == nil {
+		p.event = func(call.EventKind, string, string, string, time.Duration) {}
+	}
+	return p
+}
+
+// Reconfigure changes how long later news counts. What rests keeps resting.
+func (p *Pool) Reconfigure(c Config) {
+	c = c.WithDefaults()
+	p.mu.Lock()
+	p.config = c
+	p.mu.Unlock()
+	p.pins.resize(c.Pins, c.PinTTL)
+}
+
+// Order is OrderFor for calls that name no model of their own: targets without
+// a model count as having every model.
+func (p *Pool) Order(targets, dst []*call.Target) []*call.Target {
+	return p.OrderFor("", targets, dst)
+}
+
+// OrderFor returns the targets in the order in which they should be asked:
+// failover order, but neighbours that have a weight are shuffled by it, and
+// those that are ejected for the model (or all of whose keys are) come last. No
+// target is ever left out. model is what the caller asked for; a target with a
+// model of its own is judged by that. The result overwrites dst, which may be
+// nil but must not be targets.
+func (p *Pool) OrderFor(model string, targets, dst []*call.Target) []*call.Target {
+	dst = append(dst[:0], targets...)
+	for i := 0; i < len(dst); {
+		j := i
+		for j < len(dst) && dst[j].Weight > 0 {
+			j++
+		}
+		p.shuffle(dst[i:j])
+		i = j + 1
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.upstreams) == 0 {
+		return dst
+	}
+	now := time.Now()
+	good := 0
+	for i, t := range dst {
+		if p.ejected(t, asked(t, model), now) {
+			continue
+		}
+		copy(dst[good+1:i+1], dst[good:i]) // the ejected ones between keep their order
+		dst[good] = t
+		good++
+	}
+	return dst
+}
+
+// shuffle puts targets with weights into a random order in which each place is
+// drawn by weight from those that are left.
+func (p *Pool) shuffle(targets []*call.Target) {
+	for ; len(targets) > 1; targets = targets[1:] {
+		i := p.draw(len(targets), func(i int) int { return targets[i].Weight })
+		targets[0], targets[i] = targets[i], targets[0]
+	}
+}
+
+// draw returns a random index below n by weight; n and all weights are at least 1.
+func (p *Pool) draw(n int, weight func(i int) int) int {
+	sum := 0.0
+	for i := range n {
+		sum += float64(weight(i))
+	}
+	at := p.rand() * sum
+	for i := range n - 1 {
+		if at -= float64(weight(i)); at < 0 {
+			return i
+		}
+	}
+	return n - 1
+}
+
+// asked is the model that a target is asked for.
+func asked(t *call.Target, model string) string {
+	if t.Model != "" {
+		return t.Model
+	}
+	return model
+}
+
+// ejected is true when the model or every key of t is ejected. Called under the
+// lock.
+func (p *Pool) ejected(t *call.Target, model string, now time.Time) bool {
+	u := p.upstreams[t.Name]
+	if u == nil {
+		return false
+	}
+	if m := u.models[model]; m != nil && m.ejected.active(now) {
+		return true
+	}
+	for i := range t.Keys {
+		if !u.keyEjected(keyName(t, i)).active(now) {
+			return false
+		}
+	}
+	return len(t.Keys) > 0
+}
+
+// Key picks a key of t for a model: by weight among those that are not ejected,
+// not paused for the model and not in tried. If there is none, ok is false;
+// then a wait above 0 says that some are only paused, and for how long the
+// shortest pause lasts. A target without keys takes the caller's: nil, 0, true.
+func (p *Pool) Key(t *call.Target, model string, tried []*call.Key) (k *call.Key, wait time.Duration, ok bool) {
+	if len(t.Keys) == 0 {
+		return nil, 0, true
+	}
+	model = asked(t, model)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	var few [16]int // no allocation for the usual number of keys
+	usable := few[:0]
+	for i := range t.Keys {
+		if triedAlready(t, i, tried) {
+			continue
+		}
+		switch ejected, paused := p.keyRests(t, i, model); {
+		case ejected.active(now):
+		case paused.active(now):
+			if d := paused.until.Sub(now); wait == 0 || d < wait {
+				wait = d
+			}
+		default:
+			usable = append(usable, i)
+		}
+	}
+	if len(usable) == 0 {
+		return nil, wait, false
+	}
+	i := p.draw(len(usable), func(i int) int { return max(1, t.Keys[usable[i]].Weight) })
+	return &t.Keys[usable[i]], 0, true
+}
+
+// keyRests returns the ejection and the pause of a key. Called under the lock.
+func (p *Pool) keyRests(t *call.Target, i int, model string) (ejected, paused rest) {
+	u := p.upstreams[t.Name]
+	if u == nil {
+		return rest{}, rest{}
+	}
+	name := keyName(t, i)
+	return u.keyEjected(name), u.look(model).keyPaused(name)
+}
+
+// triedAlready compares by pointer and, because a new configuration makes new
+// keys, by name.
+func triedAlready(t *call.Target, i int, tried []*call.Key) bool {
+	return slices.ContainsFunc(tried, func(k *call.Key) bool {
+		return k == &t.Keys[i] || k != nil && k.Name != "" && k.Name == t.Keys[i].Name
+	})
+}
+
+// LastResort returns the key to ask when nothing else is left anywhere: one
+// that is not paused for the model, not ejected if possible, else the one whose
+// ejection ends first. It returns nil when every key is paused (the provider
+// has said when to come back) and for a target without keys.
+func (p *Pool) LastResort(t *call.Target, model string) *call.Key {
+	model = asked(t, model)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	var best *call.Key
+	var bestUntil time.Time
+	for i := range t.Keys {
+		ejected, paused := p.keyRests(t, i, model)
+		if paused.active(now) {
+			continue
+		}
+		if best == nil || ejected.until.Before(bestUntil) {
+			best, bestUntil = &t.Keys[i], ejected.until
+		}
+	}
+	return best
+}
+
+// Usable reports whether t could be asked for a model now: the model is not
+// ejected there, and some key is neither ejected nor paused. If it could not,
+// wait is how long the shortest pause lasts, 0 if no pause is the reason.
+func (p *Pool) Usable(t *call.Target, model string) (ok bool, wait time.Duration) {
+	model = asked(t, model)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	if u := p.upstreams[t.Name]; u == nil {
+		return true, 0
+	} else if m := u.models[model]; m != nil && m.ejected.active(now) {
+		return false, 0
+	}
+	for i := range t.Keys {
+		switch ejected, paused := p.keyRests(t, i, model); {
+		case ejected.active(now):
+		case paused.active(now):
+			if d := paused.until.Sub(now); wait == 0 || d < wait {
+				wait = d
+			}
+		default:
+			return true, 0
+		}
+	}
+	return len(t.Keys) == 0, wait
+}
+
+// Report tells the Pool how an attempt ended. What the class's row in
+// call.Consequences says about keys and targets is done: pause until the
+// provider's wait is over (for this model, at most MaxPause; without a wait
+// there is no pause), eject the key, eject the model at this target. A success
+// ends the ejections that began before its attempt did. Superseded attempts and
+// callers' own keys change nothing, except that a caller's key may find a
+// configured model missing.
+func (p *Pool) Report(u call.Upstream, o call.Outcome) {
+	if o.Superseded || u.Target == nil {
+		return
+	}
+	row := o.Class.Row()
+	news := news{now: time.Now(), name: nameOf(u), model: asked(u.Target, u.Model), reason: o.Class.String()}
+	ours := u.Key != nil && !o.CallersKey
+	var told telling
+	p.mu.Lock()
+	switch {
+	case row.Breaker == call.BreakerSuccess:
+		p.restore(u.Target.Name, news, o.Duration)
+	case row.PauseKey && ours && o.HasWait:
+		told = p.pause(u.Target.Name, news, min(o.Wait, p.config.MaxPause))
+	case row.EjectKey && ours:
+		told = p.ejectKey(u.Target.Name, news, p.keyRest(o.Class))
+	case row.EjectTarget && (ours || u.Target.Model != "" && !o.CallersKey):
+		told = p.ejectModel(u.Target.Name, news, p.config.NotFoundEject)
+	}
+	p.mu.Unlock()
+	if told.kind != 0 {
+		p.event(told.kind, u.Target.Name, told.key, news.reason, told.wait)
+	}
+}
+
+// news is what an attempt said about a key and a model.
+type news struct {
+	now                 time.Time
+	name, model, reason string
+}
+
+// telling is an event to be told when the lock is free; the zero one is none.
+type telling struct {
+	kind call.EventKind
+	key  string
+	wait time.Duration
+}
+
+// keyRest is how long a class ejects a key.
+func (p *Pool) keyRest(c call.Class) time.Duration {
+	if c == call.QuotaExhausted {
+		return p.config.QuotaEject
+	}
+	return p.config.AuthEject
+}
+
+func (p *Pool) pause(target string, n news, d time.Duration) telling {
+	if d <= 0 {
+		return telling{}
+	}
+	m, _ := p.upstream(target, n.now).model(n.model, n.now)
+	if m.paused == nil {
+		m.paused = map[string]*rest{}
+	}
+	if !restFor(m.paused, n.name).extend(n.now, d, n.reason) {
+		return telling{}
+	}
+	return telling{call.KeyPaused, n.name, d}
+}
+
+func (p *Pool) ejectKey(target string, n news, d time.Duration) telling {
+	if d <= 0 || !restFor(p.upstream(target, n.now).keys, n.name).extend(n.now, d, n.reason) {
+		return telling{}
+	}
+	return telling{call.KeyEjected, n.name, d}
+}
+
+func (p *Pool) ejectModel(target string, n news, d time.Duration) telling {
+	if d <= 0 {
+		return telling{}
+	}
+	m, own := p.upstream(target, n.now).model(n.model, n.now)
+	if !own || !m.ejected.extend(n.now, d, n.reason) {
+		return telling{}
+	}
+	return telling{call.TargetEjected, "", d}
+}
+
+func restFor(rests map[string]*rest, name string) *rest {
+	r := rests[name]
+	if r == nil {
+		r = &rest{}
+		rests[name] = r
+	}
+	return r
+}
+
+// restore ends the ejections that an attempt which took d has disproved: those
+// that had begun when it began.
+func (p *Pool) restore(target string, n news, d time.Duration) {
+	u := p.upstreams[target]
+	if u == nil {
+		return
+	}
+	began := n.now.Add(-max(0, d))
+	if r := u.keys[n.name]; r != nil && !r.since.After(began) {
+		delete(u.keys, n.name)
+	}
+	if m := u.models[n.model]; m != nil && !m.ejected.since.After(began) {
+		m.ejected = rest{}
+	}
+}

@@ -1,0 +1,177 @@
+package target
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/holdfast-gateway/holdfast/call"
+)
+
+// Memory is bounded whatever callers ask for: so many targets, so many models
+// of each; what goes beyond shares one entry.
+const (
+	maxTargets = 1024
+	maxModels  = 256
+	samples    = 50 // first-token times kept per target and model
+	minSamples = 5  // fewer say nothing
+)
+
+// rest is a time during which something is not asked.
+type rest struct {
+	since, until time.Time
+	reason       string
+}
+
+func (r rest) active(now time.Time) bool { return now.Before(r.until) }
+
+// extend makes r last until now+d at least, and reports whether it began.
+func (r *rest) extend(now time.Time, d time.Duration, reason string) (began bool) {
+	began = !r.active(now)
+	if began {
+		r.since = now
+	}
+	if until := now.Add(d); until.After(r.until) {
+		r.until, r.reason = until, reason
+	}
+	return began
+}
+
+// upstream is what is known of one target.
+type upstream struct {
+	keys   map[string]*rest  // ejections, by the key's name
+	models map[string]*model // by the model asked for
+	rest   *model            // all models beyond maxModels
+}
+
+// model is what is known of one model at one target.
+type model struct {
+	ejected rest
+	paused  map[string]*rest // by the key's name
+	first   []time.Duration  // the last times to a first token, in no order
+	next    int
+}
+
+// quiet is true for an entry that nothing is lost with.
+func (m *model) quiet(now time.Time) bool {
+	return !m.ejected.active(now) && len(m.first) == 0 && !anyActive(m.paused, now)
+}
+
+func anyActive(rests map[string]*rest, now time.Time) bool {
+	for _, r := range rests {
+		if r.active(now) {
+			return true
+		}
+	}
+	return false
+}
+
+// upstream returns the entry of a target, made if it must be.
+func (p *Pool) upstream(name string, now time.Time) *upstream {
+	if u := p.upstreams[name]; u != nil {
+		return u
+	}
+	if len(p.upstreams) >= maxTargets {
+		p.forgetQuiet(now)
+	}
+	if len(p.upstreams) >= maxTargets {
+		name = "" // no target has this name: it is shared by all that found no place
+		if u := p.upstreams[name]; u != nil {
+			return u
+		}
+	}
+	u := &upstream{keys: map[string]*rest{}, models: map[string]*model{}}
+	p.upstreams[name] = u
+	return u
+}
+
+func (p *Pool) forgetQuiet(now time.Time) {
+	for name, u := range p.upstreams {
+		quiet := !anyActive(u.keys, now)
+		u.each(func(_ string, m *model) { quiet = quiet && m.quiet(now) })
+		if quiet {
+			delete(p.upstreams, name)
+		}
+	}
+}
+
+// each calls f for every model entry; the shared one has no name.
+func (u *upstream) each(f func(name string, m *model)) {
+	for name, m := range u.models {
+		f(name, m)
+	}
+	if u.rest != nil {
+		f("", u.rest)
+	}
+}
+
+// model returns the entry of a model, made if it must be. own is false for the
+// shared one: there nothing may be blamed on the model.
+func (u *upstream) model(name string, now time.Time) (m *model, own bool) {
+	if m := u.models[name]; m != nil {
+		return m, true
+	}
+	if len(u.models) >= maxModels {
+		for name, m := range u.models {
+			if m.quiet(now) {
+				delete(u.models, name)
+			}
+		}
+	}
+	if len(u.models) < maxModels {
+		m = &model{}
+		u.models[name] = m
+		return m, true
+	}
+	if u.rest == nil {
+		u.rest = &model{}
+	}
+	return u.rest, false
+}
+
+// look returns the entry that speaks for a model, nil if none does.
+func (u *upstream) look(name string) *model {
+	if u == nil {
+		return nil
+	}
+	if m := u.models[name]; m != nil {
+		return m
+	}
+	return u.rest
+}
+
+// keyEjected returns the ejection of a key; the zero rest if there is none.
+func (u *upstream) keyEjected(name string) rest {
+	if u == nil || u.keys[name] == nil {
+		return rest{}
+	}
+	return *u.keys[name]
+}
+
+// keyPaused returns the pause of a key for a model.
+func (m *model) keyPaused(name string) rest {
+	if m == nil || m.paused[name] == nil {
+		return rest{}
+	}
+	return *m.paused[name]
+}
+
+// keyName is the key's alias, or its place ("#1") where it has none.
+func keyName(t *call.Target, i int) string {
+	if name := t.Keys[i].Name; name != "" {
+		return name
+	}
+	return "#" + strconv.Itoa(i+1)
+}
+
+// nameOf is keyName for a pointer into t.Keys; "" for the caller's key.
+func nameOf(u call.Upstream) string {
+	if u.Key == nil {
+		return ""
+	}
+	for i := range u.Target.Keys {
+		if &u.Target.Keys[i] == u.Key {
+			return keyName(u.Target, i)
+		}
+	}
+	return u.Key.Name
+}
