@@ -16,7 +16,11 @@ func (p *Pool) Observe(u call.Upstream, firstToken time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
-	m, _ := p.upstream(u.Target.Name, now).model(asked(u.Target, u.Model), now)
+	known := p.upstream(u.Target.Name, now)
+	if known == nil {
+		return
+	}
+	m, _ := known.model(asked(u.Target, u.Model), now)
 	if len(m.first) < samples {
 		m.first = append(m.first, firstToken)
 		return

@@ -23,7 +23,8 @@ type Options struct {
 // Pool is what is known of all targets and their keys, by their names: a new
 // configuration with the same names keeps what was learnt. It is safe for
 // concurrent use, starts no goroutine, and its memory is bounded: 1,024 targets
-// and 256 models of each (what goes beyond shares an entry), and Config.Pins.
+// with something to remember, 256 models of each (more share one entry, which
+// can be paused but not ejected), and Config.Pins.
 type Pool struct {
 	rand  func() float64
 	event func(kind call.EventKind, target, key, reason string, wait time.Duration)
@@ -308,35 +309,39 @@ func (p *Pool) keyRest(c call.Class) time.Duration {
 }
 
 func (p *Pool) pause(target string, n news, d time.Duration) telling {
-	if d <= 0 {
+	u := p.upstream(target, n.now)
+	if u == nil || d <= 0 {
 		return telling{}
 	}
-	m, _ := p.upstream(target, n.now).model(n.model, n.now)
+	m, _ := u.model(n.model, n.now)
 	if m.paused == nil {
 		m.paused = map[string]*rest{}
 	}
-	if !restFor(m.paused, n.name).extend(n.now, d, n.reason) {
-		return telling{}
-	}
-	return telling{call.KeyPaused, n.name, d}
+	return begun(restFor(m.paused, n.name).extend(n.now, d, n.reason), call.KeyPaused, n.name, d)
 }
 
 func (p *Pool) ejectKey(target string, n news, d time.Duration) telling {
-	if d <= 0 || !restFor(p.upstream(target, n.now).keys, n.name).extend(n.now, d, n.reason) {
+	u := p.upstream(target, n.now)
+	if u == nil || d <= 0 {
 		return telling{}
 	}
-	return telling{call.KeyEjected, n.name, d}
+	return begun(restFor(u.keys, n.name).extend(n.now, d, n.reason), call.KeyEjected, n.name, d)
 }
 
 func (p *Pool) ejectModel(target string, n news, d time.Duration) telling {
-	if d <= 0 {
+	u := p.upstream(target, n.now)
+	if u == nil || d <= 0 {
 		return telling{}
 	}
-	m, own := p.upstream(target, n.now).model(n.model, n.now)
-	if !own || !m.ejected.extend(n.now, d, n.reason) {
+	m, own := u.model(n.model, n.now)
+	return begun(own && m.ejected.extend(n.now, d, n.reason), call.TargetEjected, "", d)
+}
+
+func begun(yes bool, kind call.EventKind, key string, d time.Duration) telling {
+	if !yes {
 		return telling{}
 	}
-	return telling{call.TargetEjected, "", d}
+	return telling{kind, key, d}
 }
 
 func restFor(rests map[string]*rest, name string) *rest {

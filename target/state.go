@@ -7,8 +7,8 @@ import (
 	"github.com/holdfast-gateway/holdfast/call"
 )
 
-// Memory is bounded whatever callers ask for: so many targets, so many models
-// of each; what goes beyond shares one entry.
+// Memory is bounded whatever callers ask for: so many targets (more are not
+// remembered), so many models of each (more share one entry).
 const (
 	maxTargets = 1024
 	maxModels  = 256
@@ -40,7 +40,7 @@ func (r *rest) extend(now time.Time, d time.Duration, reason string) (began bool
 type upstream struct {
 	keys   map[string]*rest  // ejections, by the key's name
 	models map[string]*model // by the model asked for
-	rest   *model            // all models beyond maxModels
+	shared *model            // for all models beyond maxModels; nil while there are none
 }
 
 // model is what is known of one model at one target.
@@ -65,7 +65,9 @@ func anyActive(rests map[string]*rest, now time.Time) bool {
 	return false
 }
 
-// upstream returns the entry of a target, made if it must be.
+// upstream returns the entry of a target, made if it must be; nil when there is
+// no place for another. An entry that strangers share would blame one for the
+// other, so what finds no place is not remembered.
 func (p *Pool) upstream(name string, now time.Time) *upstream {
 	if u := p.upstreams[name]; u != nil {
 		return u
@@ -74,10 +76,7 @@ func (p *Pool) upstream(name string, now time.Time) *upstream {
 		p.forgetQuiet(now)
 	}
 	if len(p.upstreams) >= maxTargets {
-		name = "" // no target has this name: it is shared by all that found no place
-		if u := p.upstreams[name]; u != nil {
-			return u
-		}
+		return nil
 	}
 	u := &upstream{keys: map[string]*rest{}, models: map[string]*model{}}
 	p.upstreams[name] = u
@@ -99,8 +98,8 @@ func (u *upstream) each(f func(name string, m *model)) {
 	for name, m := range u.models {
 		f(name, m)
 	}
-	if u.rest != nil {
-		f("", u.rest)
+	if u.shared != nil {
+		f("", u.shared)
 	}
 }
 
@@ -122,10 +121,10 @@ func (u *upstream) model(name string, now time.Time) (m *model, own bool) {
 		u.models[name] = m
 		return m, true
 	}
-	if u.rest == nil {
-		u.rest = &model{}
+	if u.shared == nil {
+		u.shared = &model{}
 	}
-	return u.rest, false
+	return u.shared, false
 }
 
 // look returns the entry that speaks for a model, nil if none does.
@@ -136,7 +135,7 @@ func (u *upstream) look(name string) *model {
 	if m := u.models[name]; m != nil {
 		return m
 	}
-	return u.rest
+	return u.shared
 }
 
 // keyEjected returns the ejection of a key; the zero rest if there is none.
