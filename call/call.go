@@ -76,7 +76,8 @@ func (c *Call) Remaining(fallback time.Duration) time.Duration {
 }
 
 // Usage counts tokens as the provider reported them; negative or absurd values
-// are dropped by the dialects.
+// are dropped by the dialects. Input is the whole prompt, with what came from or
+// went into a cache; Cached is the part read from it. Reasoning is part of Output.
 type Usage struct {
 	Input, Output, Cached, Reasoning int
 	Known                            bool

@@ -72,7 +72,8 @@ type Stream struct {
 	Sequence int64    // last sequence_number seen (responses)
 	Started  bool     // the answer has begun (created, message_start, first chunk)
 	Content  bool     // something meaningful was seen
-	Finishes int      // finish reasons seen
+	Finishes int      // choices that have given a finish reason
+	Choices  uint64   // which choices those are, a bit per index (chat); a choice that finishes twice counts once
 	Ended    bool     // the terminator was seen
 	Failed   bool     // a failure event was seen (responses: response.failed)
 	Finish   string   // last finish reason
@@ -83,7 +84,7 @@ type Stream struct {
 
 // Problem is an error to be told in some dialect.
 type Problem struct {
-	Reason  string // ours, from the closed list of reasons; "" when the provider said it
+	Reason  string // ours, one of the Reason constants; "" when the provider said it
 	Status  int    // HTTP status it has, or would have had
 	Type    string // provider's error type, or ""
 	Code    string // provider's error code, or ""
