@@ -1,0 +1,18 @@
+// Package admission is the one waiting room: the only place where a call waits
+// for anything but its own provider.
+//
+// A Door lets calls of one route in, in order of arrival, while there is a
+// place inside and some target can take the call now. A call that cannot go in
+// waits, for a short time that is bounded by its deadline, and never in a line
+// longer than the door allows. When the line moves too slowly for a newcomer to
+// get in before its time is over, it is refused at once: waiting first and
+// failing then would cost the caller its time and nobody would gain anything.
+//
+// Whoever releases something a call may have been waiting for (a permit, quota,
+// a pause) says so with Wake; the line is looked at then, and when somebody
+// arrives, leaves or comes back. A Door has no goroutine and polls nothing:
+// what becomes free by time alone must be woken by who knows the time.
+//
+// A call that went in and found every target taken by someone faster comes back
+// to the head of the line (Place.Back) with what is left of its time.
+package admission

@@ -1,0 +1,437 @@
+package admission
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+)
+
+const (
+	// window is how many calls at the head of the line are asked whether they
+	// are ready: the head may need a target that is busy while the one behind
+	// it needs another.
+	window = 8
+	// batch is how many calls one look lets in. Most looks follow one release,
+	// which is enough for one call; the others would run for nothing.
+	batch = 8
+	// breath is the time those a look let in have to take what they need before
+	// the next ones are asked, if there may be enough for more.
+	breath = time.Millisecond
+)
+
+// Door is the waiting room of one route. Its methods may be called from many
+// goroutines at once. Make it with NewDoor.
+type Door struct {
+	route string
+
+	mu       sync.Mutex
+	c        Config // with defaults
+	running  int
+	line     []*Place // waiting, first to go in first
+	turns    uint64   // given out
+	epoch    uint64   // counts what may have made somebody ready
+	paused   bool
+	draining bool
+	pace     pace
+
+	// One goroutine looks at a time, because Ready is asked without the lock;
+	// the others leave it a note to look again.
+	looking, again bool
+	resting        bool // a look after a breath is due
+	looks          uint64
+}
+
+// Ticket is what a call shows at the door.
+type Ticket struct {
+	// Arrived is when the request reached us; zero means now. Those at the head
+	// of the line, who jumped or came back, go in by it.
+	Arrived time.Time
+
+	// CommitBy is the call's deadline; zero means none.
+	CommitBy time.Time
+
+	// Ready says whether some target could take the call now; nil means always.
+	// It is asked often, from any goroutine, with no lock of the Door held; it
+	// must be quick, must not block and must not call the Door.
+	Ready func() bool
+
+	// Jump puts the call at the head of the line, behind others that jumped. It
+	// is for calls that have been inside: neither the length of the line nor
+	// its pace refuses them.
+	Jump bool
+
+	// Waited is the time the call has already spent in the room. It counts
+	// against what it may wait and is part of Place.Wait.
+	Waited time.Duration
+}
+
+// NewDoor returns an open door. c should have been validated; its zero fields
+// mean their defaults. The route is used in errors.
+func NewDoor(route string, c Config) *Door {
+	return &Door{route: route, c: c.WithDefaults()}
+}
+
+// Enter lets a call in, at once or after a wait. The Place it returns must be
+// given up with Leave. It returns an *Error if the call is refused and
+// ctx.Err() if ctx ends first; neither leaves anything to give up.
+func (d *Door) Enter(ctx context.Context, t Ticket) (*Place, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	p := &Place{door: d, ready: t.Ready, front: t.Jump, arrived: t.Arrived, waited: t.Waited}
+	if d.walkIn(p, t) {
+		return p, nil
+	}
+	left, err := d.queue(p)
+	if err != nil {
+		d.look() // whoever queued while p tried to walk in
+		return nil, err
+	}
+	if err := d.await(ctx, p, left); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// walkIn lets p in if nobody waits and it is ready. It takes the place before
+// it asks, so that nobody else is promised it meanwhile.
+func (d *Door) walkIn(p *Place, t Ticket) (in bool) {
+	if !d.step(p, t) {
+		return false
+	}
+	defer func() { // also when Ready panics
+		if !in {
+			d.mu.Lock()
+			d.drop(p, time.Now())
+			d.mu.Unlock()
+		}
+	}()
+	return p.isReady()
+}
+
+// step gives p its turn, and takes a place inside if nobody waits for it.
+func (d *Door) step(p *Place, t Ticket) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := time.Now()
+	if p.arrived.IsZero() {
+		p.arrived = now
+	}
+	p.budget = d.budget(now, t)
+	d.turns++
+	p.turn = d.turns
+	if d.draining || len(d.line) > 0 || !d.open() {
+		return false
+	}
+	d.inside(p)
+	return true
+}
+
+// budget returns how long a call may wait in all, what it has waited included.
+func (d *Door) budget(now time.Time, t Ticket) time.Duration {
+	if t.CommitBy.IsZero() {
+		return d.c.MaxWait
+	}
+	share := time.Duration(deadlineShare * float64(t.CommitBy.Sub(now)))
+	return min(d.c.MaxWait, t.Waited+share)
+}
+
+// queue puts a newcomer in the line, or refuses it. It returns how long p may
+// wait there.
+func (d *Door) queue(p *Place) (left time.Duration, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := time.Now()
+	if err := d.refuse(now, p); err != nil {
+		return 0, err
+	}
+	d.join(p, now)
+	return p.left(), nil
+}
+
+// refuse says why a newcomer should not wait.
+func (d *Door) refuse(now time.Time, p *Place) error {
+	switch {
+	case d.draining:
+		return d.refusal(now, ReasonDraining, ErrDraining)
+	case p.left() <= 0:
+		return d.refusal(now, ReasonTimeout, ErrTimeout)
+	case p.front:
+		return nil
+	case len(d.line) >= d.c.MaxDepth:
+		return d.refusal(now, ReasonFull, ErrFull)
+	case d.hopeless(now, p):
+		return d.refusal(now, ReasonTimeout, ErrTimeout)
+	}
+	return nil
+}
+
+// hopeless reports whether the line moves too slowly for a newcomer at its end.
+// One that would be asked at once is not judged by those before it: they may be
+// waiting for something else.
+func (d *Door) hopeless(now time.Time, p *Place) bool {
+	if len(d.line) == 0 || d.paused || d.open() && len(d.line) < window {
+		return false
+	}
+	return d.pace.wait(now, len(d.line)+1, d.running) > p.left()
+}
+
+func (d *Door) refusal(now time.Time, reason string, kind error) *Error {
+	wait := d.pace.wait(now, len(d.line)+1, d.running)
+	return &Error{Route: d.route, Reason: reason, RetryAfter: min(max(wait, time.Second), time.Minute), kind: kind}
+}
+
+// await waits until p is let in, its time is over or its caller has left.
+func (d *Door) await(ctx context.Context, p *Place, left time.Duration) error {
+	d.look()
+	select {
+	case <-p.in:
+		return d.letIn(p)
+	default:
+	}
+	timer := time.NewTimer(left)
+	defer timer.Stop()
+	select {
+	case <-p.in:
+		return d.letIn(p)
+	case <-ctx.Done():
+		d.depart(p)
+		return ctx.Err()
+	case <-timer.C:
+		return d.expire(p)
+	}
+}
+
+// letIn tells a call that was let in from one whose place somebody gave up.
+func (d *Door) letIn(p *Place) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if p.state != inside {
+		return d.refusal(time.Now(), ReasonTimeout, ErrTimeout)
+	}
+	return nil
+}
+
+// depart takes a caller that has left out of the room, wherever it is by now.
+func (d *Door) depart(p *Place) {
+	d.mu.Lock()
+	d.drop(p, time.Now())
+	d.epoch++ // it may have been let in because of something it will not use
+	d.mu.Unlock()
+	d.look()
+}
+
+// expire refuses a call whose time is over, unless it has just been let in.
+func (d *Door) expire(p *Place) error {
+	d.mu.Lock()
+	if p.state == inside {
+		d.mu.Unlock()
+		return nil
+	}
+	now := time.Now()
+	err := d.refusal(now, ReasonTimeout, ErrTimeout)
+	if d.paused {
+		err.kind = ErrPaused
+	}
+	d.drop(p, now)
+	d.mu.Unlock()
+	d.look() // the window has moved up
+	return err
+}
+
+// Wake says that something a call may wait for was released: a permit, quota,
+// a target that may be asked again. It does not block.
+func (d *Door) Wake() {
+	d.mu.Lock()
+	d.epoch++
+	idle := len(d.line) == 0
+	d.mu.Unlock()
+	if !idle {
+		d.look()
+	}
+}
+
+// look lets in whom it can, in order.
+func (d *Door) look() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.again = true
+	if d.looking {
+		return
+	}
+	d.looking = true
+	defer func() { d.looking = false }() // also when a Ready panics
+	for d.again {
+		d.again = false
+		d.lookOnce()
+	}
+}
+
+// lookOnce asks each call in the window once and lets in those that are ready.
+func (d *Door) lookOnce() {
+	d.looks++
+	for let := 0; ; let++ {
+		p := d.firstReady()
+		if p == nil {
+			return
+		}
+		if let == batch {
+			d.rest()
+			return
+		}
+		d.admit(p, time.Now())
+	}
+}
+
+// firstReady returns the first call in the window that can go in now. It asks
+// without the lock, so it looks at everything again afterwards.
+func (d *Door) firstReady() *Place {
+	for {
+		p := d.nextToAsk()
+		if p == nil {
+			return nil
+		}
+		p.asked = d.looks
+		if d.ask(p) && p.state == waiting && d.open() {
+			return p
+		}
+	}
+}
+
+func (d *Door) ask(p *Place) bool {
+	d.mu.Unlock()
+	defer d.mu.Lock()
+	return p.isReady()
+}
+
+// nextToAsk returns the first call in the window that this look has not asked.
+// One that has been inside in vain is passed over, and takes no room in the
+// window, until something has been released since: its Ready would only say
+// once more what dispatch has found to be untrue.
+func (d *Door) nextToAsk() *Place {
+	if !d.open() {
+		return nil
+	}
+	seen := 0
+	for _, p := range d.line {
+		if p.vain && p.epoch == d.epoch {
+			continue
+		}
+		if p.asked != d.looks {
+			return p
+		}
+		if seen++; seen == window {
+			break
+		}
+	}
+	return nil
+}
+
+// rest has the line looked at again after a breath, once.
+func (d *Door) rest() {
+	if d.resting {
+		return
+	}
+	d.resting = true
+	time.AfterFunc(breath, func() {
+		d.mu.Lock()
+		d.resting = false
+		d.mu.Unlock()
+		d.look()
+	})
+}
+
+func (d *Door) open() bool { return !d.paused && d.room() }
+
+func (d *Door) room() bool { return d.c.Running <= 0 || d.running < d.c.Running }
+
+// inside makes p one of those inside.
+func (d *Door) inside(p *Place) {
+	d.running++
+	p.state, p.epoch = inside, d.epoch
+}
+
+// admit lets in a call that waits.
+func (d *Door) admit(p *Place, now time.Time) {
+	d.unqueue(p, now)
+	d.pace.admitted(now)
+	d.inside(p)
+	close(p.in)
+}
+
+// join puts p where it belongs in the line.
+func (d *Door) join(p *Place, now time.Time) {
+	at, _ := slices.BinarySearchFunc(d.line, p, byTurn)
+	d.line = slices.Insert(d.line, at, p)
+	p.state, p.since, p.in, p.asked = waiting, now, make(chan struct{}), 0
+	if !d.paused { // a pause says nothing about the pace
+		d.pace.begin(now)
+	}
+}
+
+func (d *Door) unqueue(p *Place, now time.Time) {
+	at, _ := slices.BinarySearchFunc(d.line, p, byTurn)
+	d.line = slices.Delete(d.line, at, at+1)
+	p.waited += now.Sub(p.since)
+	if len(d.line) == 0 {
+		d.pace.end(now)
+	}
+}
+
+// drop takes p out of the room.
+func (d *Door) drop(p *Place, now time.Time) {
+	switch p.state {
+	case inside:
+		d.running--
+	case waiting:
+		d.unqueue(p, now)
+		close(p.in)
+	}
+	p.state = gone
+}
+
+// Stats returns how many calls are inside and how many wait.
+func (d *Door) Stats() (running, waiting int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.running, len(d.line)
+}
+
+// Reconfigure replaces the bounds; c should have been validated. Calls that are
+// inside stay, those that wait keep their time.
+func (d *Door) Reconfigure(c Config) {
+	d.mu.Lock()
+	d.c = c.WithDefaults()
+	d.mu.Unlock()
+	d.look()
+}
+
+// Pause lets nobody in until Resume. Calls go on to arrive and to wait, as long
+// as their time allows; then they get ErrPaused.
+func (d *Door) Pause() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.paused = true
+	d.pace.end(time.Now())
+}
+
+// Resume undoes Pause and Drain.
+func (d *Door) Resume() {
+	d.mu.Lock()
+	d.paused, d.draining = false, false
+	if len(d.line) > 0 {
+		d.pace.begin(time.Now())
+	}
+	d.epoch++
+	d.mu.Unlock()
+	d.look()
+}
+
+// Drain refuses newcomers with ErrDraining. Those that wait or are inside were
+// promised an answer and go on; Stats says when the room is empty.
+func (d *Door) Drain() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.draining = true
+}

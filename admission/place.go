@@ -1,0 +1,116 @@
+package admission
+
+import (
+	"cmp"
+	"context"
+	"time"
+)
+
+// Place is one call's place in the room. Its methods may be called from several
+// goroutines, but Back only by the one that works on the call.
+type Place struct {
+	door *Door
+
+	// Guarded by door.mu, except that ready does not change while waiting.
+	state   placeState
+	front   bool      // before those that have not been inside
+	arrived time.Time // of the call
+	turn    uint64    // order of arrival at the door
+	vain    bool      // has been inside and found every target busy
+	epoch   uint64    // of the door, when it was let in
+	asked   uint64    // the look that asked it last
+	ready   func() bool
+	in      chan struct{} // closed when let in
+	since   time.Time     // waiting since
+	waited  time.Duration // before since
+	budget  time.Duration // for all its waits
+}
+
+type placeState uint8
+
+const (
+	gone placeState = iota
+	waiting
+	inside
+)
+
+// Wait returns how long the call has waited in the room, in all its waits.
+func (p *Place) Wait() time.Duration {
+	p.door.mu.Lock()
+	defer p.door.mu.Unlock()
+	if p.state == waiting {
+		return p.waited + time.Since(p.since)
+	}
+	return p.waited
+}
+
+// Leave gives the place up and lets the next call in. The first Leave counts,
+// later ones are ignored.
+func (p *Place) Leave() {
+	d := p.door
+	d.mu.Lock()
+	if p.state == gone {
+		d.mu.Unlock()
+		return
+	}
+	d.drop(p, time.Now())
+	d.epoch++
+	idle := len(d.line) == 0
+	d.mu.Unlock()
+	if !idle {
+		d.look()
+	}
+}
+
+// Back is for a call that went in and found every target busy. It gives the
+// place inside to whom it is of use and waits at the head of the line, oldest
+// call first, until something was released and ready says yes; a nil ready
+// keeps the old one. The time it may wait is what its earlier waits left of it.
+// On an error (as of Enter) the place is given up.
+func (p *Place) Back(ctx context.Context, ready func() bool) error {
+	if err := ctx.Err(); err != nil {
+		p.Leave()
+		return err
+	}
+	left, err := p.door.rejoin(p, ready)
+	if err != nil {
+		return err
+	}
+	return p.door.await(ctx, p, left)
+}
+
+// rejoin puts p back in the line. It returns how long p may wait there.
+func (d *Door) rejoin(p *Place, ready func() bool) (left time.Duration, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := time.Now()
+	if p.state != inside { // given up meanwhile
+		return 0, d.refusal(now, ReasonTimeout, ErrTimeout)
+	}
+	d.running--
+	if ready != nil {
+		p.ready = ready
+	}
+	p.front, p.vain = true, true
+	d.join(p, now)
+	return p.left(), nil
+}
+
+// left returns what remains of the time p may wait.
+func (p *Place) left() time.Duration { return p.budget - p.waited }
+
+func (p *Place) isReady() bool { return p.ready == nil || p.ready() }
+
+// byTurn orders the line: first those at the front, oldest call first, then the
+// others as they came to the door.
+func byTurn(a, b *Place) int {
+	switch {
+	case a.front && !b.front:
+		return -1
+	case b.front && !a.front:
+		return 1
+	case a.front:
+		return cmp.Or(a.arrived.Compare(b.arrived), cmp.Compare(a.turn, b.turn))
+	}
+	return cmp.Compare(a.turn, b.turn)
+}
