@@ -1,0 +1,185 @@
+package sim
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/holdfast-gateway/holdfast/fault"
+)
+
+// Dials are the settings that can be turned while the provider runs. A zero field means
+// the default beside it, and all defaults together are a provider that answers at once.
+type Dials struct {
+	HeaderDelay     time.Duration // until the status line; 0
+	FirstTokenDelay time.Duration // from the headers to the first token; 0
+	TokenInterval   time.Duration // between two tokens; 0
+	Latency         string        // profile added to the delays, one of Profiles(); "instant"
+	Scale           float64       // all delays of the provider times this, 0-1000; 1
+
+	OutputTokens int    // length of an answer whose caller names no limit, 1-1000000; 20
+	Seed         uint64 // of words, delays and chances; 0
+
+	Fault            string  // done to every call instead of its model's own, a name of fault.Parse; none
+	FaultProbability float64 // chance of that, 0-1; 1
+
+	RequiredKey string // answer 401 to any other key; every key is good
+
+	RequestsPerMinute int // refuse above with a true 429; no limit
+	TokensPerMinute   int // input and reserved output; no limit
+	Parallel          int // calls worked on at a time, the others wait without end; no limit
+}
+
+// Calibrated returns dials with the waiting times of true providers: a lognormal
+// distribution by vendor, fitted to recorded calls, and 50 tokens a second.
+func Calibrated() Dials { return Dials{Latency: "calibrated"} }
+
+// Validate reports everything that is wrong with d, not only the first thing.
+func (d Dials) Validate() error {
+	var errs []error
+	report := func(bad bool, format string, args ...any) {
+		if bad {
+			errs = append(errs, fmt.Errorf("sim: "+format, args...))
+		}
+	}
+	report(d.HeaderDelay < 0, "header_delay: %s is negative", d.HeaderDelay)
+	report(d.FirstTokenDelay < 0, "first_token_delay: %s is negative", d.FirstTokenDelay)
+	report(d.TokenInterval < 0, "token_interval: %s is negative", d.TokenInterval)
+	report(!slices.Contains(Profiles(), d.profile()), "latency: no profile %q; there are %v", d.Latency, Profiles())
+	report(!(d.Scale >= 0 && d.Scale <= 1000), "scale: %v is not within 0-1000", d.Scale)
+	report(d.OutputTokens < 0 || d.OutputTokens > maxOutputTokens, "output_tokens: %d is not within 1-%d", d.OutputTokens, maxOutputTokens)
+	report(!(d.FaultProbability >= 0 && d.FaultProbability <= 1), "fault_probability: %v is not within 0-1", d.FaultProbability)
+	report(d.RequestsPerMinute < 0, "requests_per_minute: %d is negative", d.RequestsPerMinute)
+	report(d.TokensPerMinute < 0, "tokens_per_minute: %d is negative", d.TokensPerMinute)
+	report(d.Parallel < 0, "parallel: %d is negative", d.Parallel)
+	if d.Fault != "" {
+		_, err := fault.Parse(d.Fault)
+		report(err != nil, "fault: %w", err)
+	}
+	return errors.Join(errs...)
+}
+
+const maxOutputTokens = 1_000_000
+
+func (d Dials) profile() string {
+	if d.Latency == "" {
+		return "instant"
+	}
+	return d.Latency
+}
+
+func (d Dials) scaleOrOne() float64 {
+	if d.Scale == 0 {
+		return 1
+	}
+	return d.Scale
+}
+
+func (d Dials) scale(delay time.Duration) time.Duration {
+	return time.Duration(math.Min(float64(delay)*d.scaleOrOne(), math.MaxInt64/2))
+}
+
+func (d Dials) outputTokens() int {
+	if d.OutputTokens == 0 {
+		return 20
+	}
+	return d.OutputTokens
+}
+
+func (d Dials) faultProbability() float64 {
+	if d.FaultProbability == 0 {
+		return 1
+	}
+	return d.FaultProbability
+}
+
+// dialsJSON is how Dials travel: durations as "250ms", the key only inwards.
+type dialsJSON struct {
+	HeaderDelay       string  `json:"header_delay"`
+	FirstTokenDelay   string  `json:"first_token_delay"`
+	TokenInterval     string  `json:"token_interval"`
+	Latency           string  `json:"latency"`
+	Scale             float64 `json:"scale"`
+	OutputTokens      int     `json:"output_tokens"`
+	Seed              uint64  `json:"seed"`
+	Fault             string  `json:"fault"`
+	FaultProbability  float64 `json:"fault_probability"`
+	RequiredKey       *string `json:"required_key,omitempty"`
+	KeyRequired       bool    `json:"key_required"` // told, never taken
+	RequestsPerMinute int     `json:"requests_per_minute"`
+	TokensPerMinute   int     `json:"tokens_per_minute"`
+	Parallel          int     `json:"parallel"`
+}
+
+func (d Dials) toJSON() dialsJSON {
+	return dialsJSON{
+		HeaderDelay:       d.HeaderDelay.String(),
+		FirstTokenDelay:   d.FirstTokenDelay.String(),
+		TokenInterval:     d.TokenInterval.String(),
+		Latency:           d.profile(),
+		Scale:             d.scaleOrOne(),
+		OutputTokens:      d.outputTokens(),
+		Seed:              d.Seed,
+		Fault:             d.Fault,
+		FaultProbability:  d.faultProbability(),
+		KeyRequired:       d.RequiredKey != "",
+		RequestsPerMinute: d.RequestsPerMinute,
+		TokensPerMinute:   d.TokensPerMinute,
+		Parallel:          d.Parallel,
+	}
+}
+
+// MarshalJSON writes all dials but the required key.
+func (d Dials) MarshalJSON() ([]byte, error) { return json.Marshal(d.toJSON()) }
+
+// turned returns d with the changes that the JSON object in r asks for; fields it does
+// not name stay. An unknown field or a value that Validate refuses is an error.
+func (d Dials) turned(r io.Reader) (Dials, error) {
+	in := d.toJSON()
+	decoder := json.NewDecoder(r)
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&in); err != nil {
+		return d, fmt.Errorf("sim: dials: %w", err)
+	}
+	if decoder.More() {
+		return d, errors.New("sim: dials: more than one JSON value")
+	}
+	out, err := in.dials(d.RequiredKey)
+	if err != nil {
+		return d, err
+	}
+	return out, out.Validate()
+}
+
+func (in dialsJSON) dials(key string) (Dials, error) {
+	if in.RequiredKey != nil {
+		key = *in.RequiredKey
+	}
+	var errs []error
+	duration := func(name, text string) time.Duration {
+		d, err := time.ParseDuration(text)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("sim: %s: %q is not a duration such as \"250ms\"", name, text))
+		}
+		return d
+	}
+	return Dials{
+		HeaderDelay:       duration("header_delay", in.HeaderDelay),
+		FirstTokenDelay:   duration("first_token_delay", in.FirstTokenDelay),
+		TokenInterval:     duration("token_interval", in.TokenInterval),
+		Latency:           in.Latency,
+		Scale:             in.Scale,
+		OutputTokens:      in.OutputTokens,
+		Seed:              in.Seed,
+		Fault:             in.Fault,
+		FaultProbability:  in.FaultProbability,
+		RequiredKey:       key,
+		RequestsPerMinute: in.RequestsPerMinute,
+		TokensPerMinute:   in.TokensPerMinute,
+		Parallel:          in.Parallel,
+	}, errors.Join(errs...)
+}
