@@ -203,38 +203,27 @@ func (c *Clocks) Linger(d time.Duration) {
 	})
 }
 
-// Pause stops idle and stall where they stand: the caller does not read, and a
-// slow reader must not make the provider look stalled.
-func (c *Clocks) Pause() {
+// Reading says whether the caller reads, which it does at first. While it does
+// not, idle and stall stand still: a slow reader must not make the provider look
+// stalled.
+func (c *Clocks) Reading(reading bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.paused == never {
-		c.paused = c.now()
+	if c.over() || reading == (c.paused == never) {
+		return
 	}
-}
-
-// Resume lets idle and stall go on from where Pause stopped them.
-func (c *Clocks) Resume() {
-	c.change(func(now time.Duration) {
-		if c.paused == never {
-			return
-		}
-		for _, k := range [...]clock{idle, stall} {
-			if c.since[k] != never {
-				c.since[k] = now - max(0, c.paused-c.since[k])
-			}
-		}
-		c.paused = never
-	})
-}
-
-// Reading is Resume when the caller reads and Pause when it does not.
-func (c *Clocks) Reading(reading bool) {
-	if reading {
-		c.Resume()
-	} else {
-		c.Pause()
+	now := c.now()
+	if !reading {
+		c.paused = now
+		return
 	}
+	for _, k := range [...]clock{idle, stall} {
+		if c.since[k] != never {
+			c.since[k] = now - max(0, c.paused-c.since[k])
+		}
+	}
+	c.paused = never
+	c.arm(now)
 }
 
 // Stop ends all clocks and frees the timer. It may be called twice.
