@@ -1,0 +1,237 @@
+package config
+
+import (
+	"github.com/holdfast-gateway/holdfast/admission"
+	"github.com/holdfast-gateway/holdfast/breaker"
+	"github.com/holdfast-gateway/holdfast/call"
+	"github.com/holdfast-gateway/holdfast/concurrency"
+	"github.com/holdfast-gateway/holdfast/retry"
+	"github.com/holdfast-gateway/holdfast/target"
+	"github.com/holdfast-gateway/holdfast/timeout"
+)
+
+// The comments of the fields below are the reference: docs/reference/
+// configuration.md is made from them.
+
+// File is a configuration as it was written. It is not changed after Load.
+type File struct {
+	// Version is the version of this format: 1. Required.
+	Version int `yaml:"version"`
+
+	// Listen is the address that callers use; default 127.0.0.1:8080. An address
+	// that other machines can reach needs insecure_no_auth.
+	Listen string `yaml:"listen"`
+
+	// InsecureNoAuth lets everybody who can reach a listen address that is not
+	// loopback spend the configured credentials: there are no client keys yet.
+	// Set it only where something in front of the gateway authenticates.
+	InsecureNoAuth bool `yaml:"insecure_no_auth"`
+
+	// Admin is the listener for operators.
+	Admin Admin `yaml:"admin"`
+
+	// Logs says what is logged.
+	Logs Logs `yaml:"logs"`
+
+	// Profile is the set of defaults: standard (default) or interactive, for
+	// chat users who wait: 9 s in all, few calls in flight.
+	Profile string `yaml:"profile" oneof:"standard interactive"`
+
+	// Providers are the services that answer, by a name of your choice.
+	Providers []Provider `yaml:"providers,mapping"`
+
+	// Routes are matched in this order: the first whose match fits takes the call.
+	Routes []Route `yaml:"routes,mapping"`
+
+	// Timeout holds the clocks of every route that does not set its own.
+	Timeout timeout.Config `yaml:"timeout,policy"`
+
+	// Retry holds attempts, backoff and budgets of every route that does not set
+	// its own.
+	Retry retry.Config `yaml:"retry,policy"`
+
+	// Breaker says for every target when its circuit opens; a route may set its own.
+	Breaker breaker.Config `yaml:"breaker,policy"`
+
+	// Queue is the waiting room of every route that does not set its own.
+	Queue admission.Config `yaml:"queue,policy"`
+
+	// Concurrency says how many attempts a target carries at once; a number
+	// stands for max. A provider may set its own.
+	Concurrency concurrency.Config `yaml:"concurrency,policy"`
+
+	// Health says how long refused keys and missing models rest.
+	Health target.Config `yaml:"health,policy"`
+
+	path   string
+	places places
+	source *source
+}
+
+// Admin is the listener for operators: /metrics, /livez, /readyz and
+// /api/v1/status.
+type Admin struct {
+	// Listen is its address; default 127.0.0.1:8081. The address of listen
+	// itself puts everything on one listener.
+	Listen string `yaml:"listen"`
+}
+
+// Logs says what is logged, to standard output.
+type Logs struct {
+	// Level is debug (one line per attempt too), info (default: one line per
+	// call), warn (breakers, keys) or error.
+	Level string `yaml:"level" oneof:"debug info warn error"`
+
+	// Format is json, text, or auto (default): text where standard output is a
+	// terminal, else json.
+	Format string `yaml:"format" oneof:"auto json text"`
+}
+
+// Provider is one service that answers calls.
+type Provider struct {
+	// Name is what targets, logs and metrics call it.
+	Name string `yaml:",key"`
+
+	// Kind says whose API it speaks: openai (every OpenAI-compatible server) or
+	// anthropic. Default: the provider's name, if it is one of these.
+	Kind string `yaml:"kind"`
+
+	// BaseURL is where it answers; default: the vendor's public address. A path
+	// here is put before the request's path.
+	BaseURL string `yaml:"base_url"`
+
+	// APIKey is its one credential. Without api_key and keys the caller's
+	// credential is passed on.
+	APIKey call.Secret `yaml:"api_key"`
+
+	// Keys are its credentials, when there are several.
+	Keys []Key `yaml:"keys"`
+
+	// LenientEnd accepts a stream that ends after its finish reason without the
+	// dialect's terminator, as some OpenAI-compatible servers do.
+	LenientEnd bool `yaml:"lenient_end"`
+
+	// Concurrency says how many attempts each target here carries at once; a
+	// number stands for max.
+	Concurrency concurrency.Config `yaml:"concurrency,policy"`
+}
+
+// Key is one of several credentials of a provider.
+type Key struct {
+	// Name is its alias in logs and metrics; default key1, key2, ...
+	Name string `yaml:"name"`
+
+	// Key is the credential.
+	Key call.Secret `yaml:"key"`
+
+	// Weight is its share among the keys; default 1.
+	Weight int `yaml:"weight" min:"1" max:"1000000"`
+}
+
+// Route says which calls it takes and who may answer them.
+type Route struct {
+	// Name is in logs, metrics and the header x-holdfast-route; a route without
+	// match takes the calls that ask for a model of this name.
+	Name string `yaml:",key"`
+
+	// Match says which calls it takes.
+	Match Match `yaml:"match"`
+
+	// Targets may answer, in the order of failover: provider/model, or provider/*
+	// for the model that the caller named.
+	Targets []Target `yaml:"targets"`
+
+	// Timeout holds this route's clocks.
+	Timeout timeout.Config `yaml:"timeout,policy"`
+
+	// Retry holds this route's attempts, backoff and budgets.
+	Retry retry.Config `yaml:"retry,policy"`
+
+	// Breaker says when the circuits of this route's targets open.
+	Breaker breaker.Config `yaml:"breaker,policy"`
+
+	// Queue is this route's waiting room.
+	Queue admission.Config `yaml:"queue,policy"`
+
+	// Recovery says what happens when a stream breaks after its first word:
+	// error (default) ends it with the dialect's own error event.
+	Recovery string `yaml:"recovery" oneof:"error"`
+
+	// ClientRetries tells SDKs what to do after a final error: stop (default), or
+	// pace: try again when the circuit is probed next.
+	ClientRetries string `yaml:"client_retries" oneof:"stop pace"`
+
+	// OnPolicyViolation is stop (default) or fallback: ask the next target.
+	OnPolicyViolation string `yaml:"on_policy_violation" oneof:"stop fallback"`
+}
+
+// Match says which calls a route takes.
+type Match struct {
+	// Model are names as callers write them; * stands for any text. Default: the
+	// route's name.
+	Model []string `yaml:"model"`
+}
+
+// Target is one place that can answer a route's calls. A word provider/model
+// stands for a mapping with target only.
+type Target struct {
+	// Target is provider/model, or provider/* for the model that the caller named.
+	Target string `yaml:"target"`
+
+	// Name is in logs and metrics; default provider/model. Two routes that use
+	// one target with different settings need two names.
+	Name string `yaml:"name"`
+
+	// Weight above 0 shares this place with neighbours that have a weight too;
+	// without one the target has a place of its own.
+	Weight int `yaml:"weight" min:"1" max:"1000000"`
+
+	// Context is the model's context window, in tokens. A prompt that was too
+	// long for one target is sent on only to a larger one.
+	Context int `yaml:"context" min:"1" max:"1000000000"`
+}
+
+// set reads the short form of a target.
+func (t *Target) set(text string) error {
+	t.Target = text
+	return nil
+}
+
+// Path is the name of the file that was loaded.
+func (f *File) Path() string { return f.path }
+
+// MainListen is the address for callers, with its default.
+func (f *File) MainListen() string { return orText(f.Listen, "127.0.0.1:8080") }
+
+// AdminListen is the address for operators, with its default.
+func (f *File) AdminListen() string { return orText(f.Admin.Listen, "127.0.0.1:8081") }
+
+// Models lists the names that callers may ask for: those of match.model without
+// a star, or the name of a route without match. In file order, once each.
+func (f *File) Models() []string {
+	var names []string
+	seen := map[string]bool{}
+	for _, r := range f.Routes {
+		for _, m := range r.models() {
+			if !seen[m] && !hasStar(m) {
+				seen[m] = true
+				names = append(names, m)
+			}
+		}
+	}
+	return names
+}
+
+func (r Route) models() []string {
+	if len(r.Match.Model) == 0 {
+		return []string{r.Name}
+	}
+	return r.Match.Model
+}
+
+func orText(s, fallback string) string {
+	if s == "" {
+		return fallback
+	}
+	return s
+}

@@ -1,0 +1,334 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/holdfast-gateway/holdfast"
+	"github.com/holdfast-gateway/holdfast/concurrency"
+	"github.com/holdfast-gateway/holdfast/provider/all"
+)
+
+// maxFile is the largest file that is read, in bytes.
+const maxFile = 4 << 20
+
+// Load reads and checks a file. Its error is an Errors with every mistake found.
+func Load(path string) (*File, error) {
+	text, err := readFile(path)
+	if err != nil {
+		return nil, Errors{{File: path, Message: err.Error()}}
+	}
+	return parse(path, text, systemEnvironment())
+}
+
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		var pathErr *os.PathError
+		if errors.As(err, &pathErr) {
+			err = pathErr.Err
+		}
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, errors.New("cannot be read")
+	}
+	if len(text) > maxFile {
+		return nil, fmt.Errorf("is larger than %d bytes", maxFile)
+	}
+	return text, nil
+}
+
+func parse(path string, text []byte, env environment) (*File, error) {
+	f := &File{path: path, source: newSource(path, text)}
+	places, errs := decode(f.source, text, env, f)
+	f.places = places
+	if len(errs) == 0 {
+		errs = f.check()
+	}
+	if len(errs) == 0 {
+		errs = f.checkWhole(env)
+	}
+	if len(errs) > 0 {
+		return nil, errs
+	}
+	return f, nil
+}
+
+// check finds what is wrong between the parts of a file.
+func (f *File) check() Errors {
+	c := checker{File: f}
+	if f.Version != 1 {
+		c.fail([]string{"version"}, "the version of the file must be 1: begin it with version: 1")
+	}
+	c.address("listen", f.MainListen())
+	c.address("admin", f.AdminListen())
+	for _, p := range f.Providers {
+		c.provider(p)
+	}
+	for _, r := range f.Routes {
+		c.route(r)
+	}
+	if len(f.Routes) == 0 {
+		c.fail([]string{"routes"}, "no routes: nothing says who answers; add one with targets")
+	}
+	slices.SortStableFunc(c.errs, func(a, b *Error) int { return a.Line - b.Line })
+	return c.errs
+}
+
+type checker struct {
+	*File
+	errs Errors
+}
+
+func (c *checker) fail(path []string, format string, args ...any) {
+	c.errs = append(c.errs, c.source.at(c.places.find(path...), format, args...))
+}
+
+func (c *checker) address(key, address string) {
+	path := []string{key}
+	if key == "admin" {
+		path = append(path, "listen")
+	}
+	host, port, err := net.SplitHostPort(address)
+	n, portErr := strconv.Atoi(port)
+	switch {
+	case err != nil || portErr != nil || n < 0 || n > 65535:
+		c.fail(path, "want an address: 127.0.0.1:8080")
+	case key == "listen" && !isLoopback(host) && !c.InsecureNoAuth:
+		c.fail(path, "other machines can reach this address, and there are no client keys yet: "+
+			"anybody could spend your credentials. Listen on 127.0.0.1, or set insecure_no_auth: true "+
+			"where something in front of the gateway authenticates")
+	}
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+func (c *checker) provider(p Provider) {
+	at := func(more ...string) []string { return append([]string{"providers", p.Name}, more...) }
+	if p.Name == "" || strings.ContainsAny(p.Name, "/ \t\n") {
+		c.fail(at(), "a provider's name is a word without slash or space")
+	}
+	if kind := p.kind(); all.ByName(kind) == nil {
+		if p.Kind == "" {
+			c.fail(at(), "kind is missing: %s", alternatives(kinds()))
+		} else {
+			c.fail(at("kind"), "unknown kind %q%s", kind, suggest(kind, kinds()))
+		}
+	}
+	if p.BaseURL != "" {
+		c.baseURL(at("base_url"), p.BaseURL)
+	}
+	if p.APIKey != "" && len(p.Keys) > 0 {
+		c.fail(at("keys"), "api_key and keys exclude each other; put the one into the other")
+	}
+	names := map[string]bool{}
+	for i, k := range p.Keys {
+		if k.Key == "" {
+			c.fail(at("keys", strconv.Itoa(i)), "key is missing")
+		}
+		if k.Name != "" && names[k.Name] {
+			c.fail(at("keys", strconv.Itoa(i), "name"), "another key of this provider has the name %q", k.Name)
+		}
+		names[k.Name] = true
+	}
+}
+
+func (c *checker) baseURL(at []string, text string) {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
+		c.fail(at, "want an address with http:// or https:// and a host")
+	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		c.fail(at, "the address may not hold a user, a query or a fragment")
+	}
+}
+
+// kind is the vendor whose API a provider speaks.
+func (p Provider) kind() string { return orText(p.Kind, p.Name) }
+
+func kinds() []string {
+	var names []string
+	for _, v := range all.Vendors() {
+		names = append(names, v.Name)
+	}
+	return names
+}
+
+func (c *checker) route(r Route) {
+	at := func(more ...string) []string { return append([]string{"routes", r.Name}, more...) }
+	if strings.TrimSpace(r.Name) == "" {
+		c.fail(at(), "a route needs a name")
+	}
+	for i, m := range r.Match.Model {
+		if m == "" {
+			c.fail(at("match", "model", strconv.Itoa(i)), "an empty name matches nothing; * matches every model")
+		}
+	}
+	if len(r.Targets) == 0 {
+		c.fail(at("targets"), "no targets: a route needs at least one, as provider/model")
+	}
+	for i, t := range r.Targets {
+		c.target(at("targets", strconv.Itoa(i)), t)
+	}
+}
+
+func (c *checker) target(at []string, t Target) {
+	where := at
+	if full := append(slices.Clone(at), "target"); c.places.keys[placeOf(full...)] != nil {
+		where = full
+	}
+	provider, model, ok := strings.Cut(t.Target, "/")
+	if !ok || provider == "" || model == "" {
+		c.fail(where, "want provider/model, or provider/* for the model that the caller named")
+		return
+	}
+	if _, known := c.providerNamed(provider); !known {
+		c.fail(where, "unknown provider %q%s", provider, suggest(provider, c.providerNames()))
+	}
+}
+
+func (f *File) providerNamed(name string) (Provider, bool) {
+	i := slices.IndexFunc(f.Providers, func(p Provider) bool { return p.Name == name })
+	if i < 0 {
+		return Provider{}, false
+	}
+	return f.Providers[i], true
+}
+
+func (f *File) providerNames() []string {
+	names := make([]string, len(f.Providers))
+	for i, p := range f.Providers {
+		names[i] = p.Name
+	}
+	return names
+}
+
+// checkWhole lets the front door judge what the file becomes. What it finds
+// beyond the checks above points at the route or target it names.
+func (f *File) checkWhole(env environment) Errors {
+	c := checker{File: f}
+	config, err := f.holdfast(env)
+	if err != nil {
+		return Errors{f.source.at(nil, "%s", err)}
+	}
+	for _, problem := range flatten(config.Validate()) {
+		path, rest := f.locate(problem)
+		c.fail(path, "%s", rest)
+	}
+	return c.errs
+}
+
+// locate turns the beginning of one of the front door's complaints ("route chat:
+// target openai/gpt-4o: ...") into a path in the file.
+func (f *File) locate(problem string) (path []string, rest string) {
+	for _, r := range f.Routes {
+		after, ok := strings.CutPrefix(problem, "route "+r.Name+": ")
+		if !ok {
+			continue
+		}
+		path = []string{"routes", r.Name}
+		for i, t := range r.Targets {
+			if inner, ok := strings.CutPrefix(after, "target "+t.name()+": "); ok {
+				return append(path, "targets", strconv.Itoa(i)), inner
+			}
+		}
+		return path, after
+	}
+	return nil, problem
+}
+
+// Holdfast returns what the file means to the front door. HOLDFAST_MAX_CONCURRENCY
+// (or OPENAI_MAX_CONCURRENCY) replaces the attempts that a target carries at once
+// in the profile interactive.
+func (f *File) Holdfast() (holdfast.Config, error) { return f.holdfast(systemEnvironment()) }
+
+func (f *File) holdfast(env environment) (holdfast.Config, error) {
+	c := holdfast.Config{
+		Profile: f.Profile,
+		Timeout: f.Timeout, Retry: f.Retry, Queue: f.Queue, Breaker: f.Breaker,
+		Concurrency: f.Concurrency, Health: f.Health,
+	}
+	if f.Profile == "interactive" {
+		limit, err := env.maxConcurrency()
+		if err != nil {
+			return c, err
+		}
+		if limit > 0 {
+			c.Concurrency = concurrency.Config{Max: limit}
+		}
+	}
+	for _, r := range f.Routes {
+		c.Routes = append(c.Routes, f.routeOf(r))
+	}
+	return c, nil
+}
+
+func (f *File) routeOf(r Route) holdfast.Route {
+	route := holdfast.Route{
+		Name: r.Name, Models: r.models(),
+		Timeout: r.Timeout, Retry: r.Retry, Queue: r.Queue,
+		Recovery: r.Recovery, ClientRetries: r.ClientRetries, OnPolicyViolation: r.OnPolicyViolation,
+	}
+	for _, t := range r.Targets {
+		route.Targets = append(route.Targets, f.targetOf(r, t))
+	}
+	return route
+}
+
+func (f *File) targetOf(r Route, t Target) holdfast.Target {
+	providerName, model, _ := strings.Cut(t.Target, "/")
+	p, _ := f.providerNamed(providerName)
+	target := holdfast.Target{
+		Name: t.name(), Provider: p.Name, Vendor: p.kind(), BaseURL: p.BaseURL, Model: model,
+		Weight: t.Weight, Context: t.Context,
+		Breaker: r.Breaker, Concurrency: p.Concurrency, LenientEnd: p.LenientEnd,
+	}
+	if model == "*" {
+		target.Model = ""
+	}
+	if p.APIKey != "" {
+		target.Keys = []holdfast.Key{{Secret: string(p.APIKey)}}
+	}
+	for _, k := range p.Keys {
+		target.Keys = append(target.Keys, holdfast.Key{Name: k.Name, Secret: string(k.Key), Weight: k.Weight})
+	}
+	return target
+}
+
+func (t Target) name() string {
+	if t.Name != "" {
+		return t.Name
+	}
+	return strings.TrimSuffix(t.Target, "/*")
+}
+
+// maxConcurrency reads the variables that chat applications already set.
+func (env environment) maxConcurrency() (int, error) {
+	for _, name := range []string{"HOLDFAST_MAX_CONCURRENCY", "OPENAI_MAX_CONCURRENCY"} {
+		text, ok := env.lookup(name)
+		if !ok || text == "" {
+			continue
+		}
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 {
+			return 0, fmt.Errorf("the environment variable %s must be a whole number above 0", name)
+		}
+		return n, nil
+	}
+	return 0, nil
+}
+
+func hasStar(s string) bool { return strings.Contains(s, "*") }
