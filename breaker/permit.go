@@ -17,7 +17,6 @@ type Permit struct {
 
 	// Guarded by b.mu.
 	timed  bool // known to be fast or slow
-	slow   bool
 	proved bool // counted as a half-open success
 	ended  bool
 }
@@ -37,7 +36,7 @@ func (p *Permit) FirstToken() {
 		return
 	}
 	now := time.Now()
-	b.time(p, now, false)
+	b.speed(p, now, false)
 	if b.state == HalfOpen {
 		b.prove(p, now)
 	}
@@ -56,7 +55,7 @@ func (p *Permit) Slow() {
 	if p.ended || b.deaf(p) {
 		return
 	}
-	b.time(p, time.Now(), true)
+	b.speed(p, time.Now(), true)
 }
 
 // End says how the attempt ended, when its body has. The first call counts,
@@ -82,7 +81,7 @@ func (p *Permit) End(o call.Outcome) {
 	case o.Superseded:
 	case o.Class == call.Canceled && o.Slow:
 		// An impatient client must not hide a target that hangs.
-		b.time(p, now, true)
+		b.speed(p, now, true)
 	case o.Class == call.Canceled || effect == call.BreakerNeutral:
 	case b.state == HalfOpen:
 		b.judgeProbe(p, now, effect, o.Slow)
@@ -103,7 +102,7 @@ func (b *Breaker) judgeProbe(p *Permit, now time.Time, effect call.BreakerEffect
 		return
 	}
 	if slow {
-		b.time(p, now, true)
+		b.speed(p, now, true)
 		if b.deaf(p) { // slow was what it had to prove
 			return
 		}
@@ -123,43 +122,46 @@ func (b *Breaker) prove(p *Permit, now time.Time) {
 	}
 }
 
-// time counts an attempt as fast or slow, once, and opens the circuit if too
+// speed counts an attempt as fast or slow, once, and opens the circuit if too
 // many are slow. A slow probe speaks only against a circuit that opened because
 // of slowness: a model that always thinks for long must be able to recover from
 // an outage of another kind.
-func (b *Breaker) time(p *Permit, now time.Time, slow bool) {
+func (b *Breaker) speed(p *Permit, now time.Time, slow bool) {
 	slow = slow && b.c.SlowAfter > 0
 	if p.timed {
 		return
 	}
-	p.timed, p.slow = true, slow
+	p.timed = true
 	counts := b.window.bucket(now)
 	counts.timed++
 	if !slow {
 		return
 	}
 	counts.slow++
-	if b.state == HalfOpen && b.origin == CauseSlow {
+	switch {
+	case b.state == Closed:
+		b.checkSlow(now)
+	case b.state == HalfOpen && b.origin == CauseSlow:
 		b.trip(now, CauseProbe)
-		return
 	}
-	b.check(now)
 }
 
-// count adds an outcome and opens the circuit if that is too much.
+// count adds an outcome and opens the circuit if that is too much. Only a
+// failure can be too much: a success that completes MinCalls must not shut out
+// a target that has just recovered.
 func (b *Breaker) count(p *Permit, now time.Time, o call.Outcome) {
 	counts := b.window.bucket(now)
 	counts.total++
-	if o.Class.Row().Breaker == call.BreakerSuccess {
-		b.consecutive = 0
-	} else {
+	failed := o.Class.Row().Breaker == call.BreakerFailure
+	if failed {
 		counts.failures++
 		b.countInARow(p, o)
+	} else {
+		b.consecutive = 0
 	}
-	generation := b.generation
-	b.time(p, now, o.Slow)
-	if b.generation == generation {
-		b.check(now)
+	b.speed(p, now, o.Slow)
+	if failed && b.state == Closed { // not opened by slowness
+		b.checkFailures(now)
 	}
 }
 
@@ -176,19 +178,23 @@ func (b *Breaker) countInARow(p *Permit, o call.Outcome) {
 	b.consecutive++
 }
 
-// check opens a closed circuit whose counts have reached a threshold. The
-// shares are divisions, not products: 3 of 30 must reach 0.1.
-func (b *Breaker) check(now time.Time) {
-	if b.state != Closed {
-		return
-	}
+// checkFailures opens a closed circuit whose failures have reached a threshold.
+// Shares are compared by division, not by product: 3 of 30 must reach 0.1.
+func (b *Breaker) checkFailures(now time.Time) {
 	all := b.window.sum(now)
 	switch {
 	case b.c.Consecutive > 0 && b.consecutive >= b.c.Consecutive:
 		b.trip(now, CauseConsecutive)
 	case b.c.Ratio > 0 && all.total >= b.c.MinCalls && float64(all.failures)/float64(all.total) >= b.c.Ratio:
 		b.trip(now, CauseRatio)
-	case b.c.SlowRatio > 0 && all.timed >= b.c.MinCalls && float64(all.slow)/float64(all.timed) >= b.c.SlowRatio:
+	}
+}
+
+// checkSlow opens a closed circuit whose slow attempts have reached the
+// threshold.
+func (b *Breaker) checkSlow(now time.Time) {
+	all := b.window.sum(now)
+	if b.c.SlowRatio > 0 && all.timed >= b.c.MinCalls && float64(all.slow)/float64(all.timed) >= b.c.SlowRatio {
 		b.trip(now, CauseSlow)
 	}
 }
