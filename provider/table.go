@@ -1,7 +1,6 @@
 package provider
 
 import (
-	"fmt"
 	"strings"
 	"time"
 
@@ -11,11 +10,12 @@ import (
 // Row says what one kind of error means. A row matches when everything it names
 // is so; what it leaves out may be anything.
 type Row struct {
-	Status      int    // HTTP status; 200 for an error inside an answer
+	Status      int    // HTTP status
 	Through     int    // the last status, when the row is for a range
 	Type        string // the error's type
 	Code        string // the error's code, or the finer code beside it
 	Contains    string // lower case, in the message: only where the vendor gives nothing else
+	InBand      bool   // only for an error inside an answer
 	Waits       bool   // only when the answer says how long to wait
 	Foreign     bool   // only when the body is there and no JSON: something between us answered
 	PassThrough bool   // only on paths that we do not read
@@ -40,24 +40,25 @@ func Codes(class call.Class, note string, codes ...string) Table {
 }
 
 // InBand is what errors inside an answer mean, for every vendor, after its own
-// rows. The status was 200, so type and code are all there is.
+// rows. Type and code are all there is, so types count here that under a status
+// of their own say less than the status. api_error, server_error and what nobody
+// named count as 500: the provider began and broke.
 var InBand = Table{
-	{Status: 200, Code: "content_filter", Class: call.PolicyViolation, Category: "content_filter", Note: "an error object in the place of a filtered answer"},
-	{Status: 200, Code: "invalid_api_key", Class: call.Auth},
-	{Status: 200, Code: "model_not_found", Class: call.NotFound},
-	{Status: 200, Type: "overloaded_error", Class: call.Overloaded},
-	{Status: 200, Type: "service_unavailable_error", Class: call.Overloaded},
-	{Status: 200, Type: "rate_limit_error", Class: call.Throttled},
-	{Status: 200, Type: "rate_limit_exceeded", Class: call.Throttled},
-	{Status: 200, Type: "insufficient_quota", Class: call.QuotaExhausted},
-	{Status: 200, Type: "billing_error", Class: call.QuotaExhausted},
-	{Status: 200, Type: "authentication_error", Class: call.Auth},
-	{Status: 200, Type: "permission_error", Class: call.Auth},
-	{Status: 200, Type: "not_found_error", Class: call.NotFound},
-	{Status: 200, Type: "conflict_error", Class: call.Conflict},
-	{Status: 200, Type: "invalid_request_error", Class: call.ClientError},
-	{Status: 200, Type: "request_too_large", Class: call.ClientError},
-	{Status: 200, Class: call.ProviderFault, Note: "api_error, server_error, timeout_error and what nobody named: the provider began and broke"},
+	{InBand: true, Code: "content_filter", Class: call.PolicyViolation, Category: "content_filter", Note: "an error object in the place of a filtered answer"},
+	{InBand: true, Code: "invalid_api_key", Class: call.Auth},
+	{InBand: true, Code: "model_not_found", Class: call.NotFound},
+	{InBand: true, Type: "overloaded_error", Class: call.Overloaded},
+	{InBand: true, Type: "service_unavailable_error", Class: call.Overloaded},
+	{InBand: true, Type: "rate_limit_error", Class: call.Throttled},
+	{InBand: true, Type: "rate_limit_exceeded", Class: call.Throttled},
+	{InBand: true, Type: "insufficient_quota", Class: call.QuotaExhausted},
+	{InBand: true, Type: "billing_error", Class: call.QuotaExhausted},
+	{InBand: true, Type: "authentication_error", Class: call.Auth},
+	{InBand: true, Type: "permission_error", Class: call.Auth},
+	{InBand: true, Type: "not_found_error", Class: call.NotFound},
+	{InBand: true, Type: "conflict_error", Class: call.Conflict},
+	{InBand: true, Type: "invalid_request_error", Class: call.ClientError},
+	{InBand: true, Type: "request_too_large", Class: call.ClientError},
 }
 
 // Common is what statuses mean, for every vendor, after its own rows and InBand.
@@ -91,6 +92,7 @@ func ByStatus(status int) call.Verdict {
 type facts struct {
 	status      int
 	body        ErrorBody
+	inBand      bool
 	foreign     bool
 	passThrough bool
 }
@@ -101,9 +103,9 @@ func (e Evidence) facts() facts {
 		return facts{status: e.Status, body: body, foreign: len(e.Body) > 0 && !body.JSON, passThrough: e.PassThrough}
 	}
 	p := e.Problem
-	f := facts{status: 200, body: ErrorBody{Type: p.Type, Code: p.Code, Param: p.Param, Message: p.Message, JSON: true}}
-	if p.Status >= 400 && p.Code == fmt.Sprint(p.Status) {
-		f.status, f.body.Code = p.Status, "" // the body says which status it should have had
+	f := facts{status: 500, inBand: true, body: ErrorBody{Type: p.Type, Code: p.Code, Message: p.Message, JSON: true}}
+	if p.Status >= 400 && p.Status <= 599 {
+		f.status = p.Status // the error says which status it should have had
 	}
 	return f
 }
@@ -114,13 +116,14 @@ func (r Row) matches(f facts) bool {
 	case through != 0 && (f.status < r.Status || f.status > through),
 		r.Type != "" && r.Type != f.body.Type,
 		r.Code != "" && r.Code != f.body.Code && r.Code != f.body.Detail,
+		r.InBand && !f.inBand,
 		r.Waits && !f.body.HasWait,
 		r.Foreign && !f.foreign,
 		r.PassThrough && !f.passThrough:
 		return false
 	}
 	// A broken server's words are no facts about the request.
-	return f.status < 500 || r.Contains == "" && r.Class != call.ContextLength
+	return f.inBand || f.status < 500 || r.Contains == "" && r.Class != call.ContextLength
 }
 
 func (r Row) says(message string) bool {

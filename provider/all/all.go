@@ -2,23 +2,25 @@
 package all
 
 import (
+	"slices"
+
 	"github.com/holdfast-gateway/holdfast/provider"
 	"github.com/holdfast-gateway/holdfast/provider/anthropic"
 	"github.com/holdfast-gateway/holdfast/provider/openai"
 )
 
-// Vendors returns the built-in vendors in alphabetical order. A new one adds its
-// line here.
-func Vendors() []*provider.Vendor {
-	return []*provider.Vendor{
-		anthropic.New(),
-		openai.New(),
-	}
+// vendors is the list, in alphabetical order. A new vendor adds its line here.
+var vendors = []*provider.Vendor{
+	anthropic.New(),
+	openai.New(),
 }
+
+// Vendors returns the built-in vendors in alphabetical order.
+func Vendors() []*provider.Vendor { return slices.Clone(vendors) }
 
 // ByName returns the vendor of that name, nil if there is none.
 func ByName(name string) *provider.Vendor {
-	for _, v := range Vendors() {
+	for _, v := range vendors {
 		if v.Name == name {
 			return v
 		}
@@ -29,7 +31,7 @@ func ByName(name string) *provider.Vendor {
 // ByHost returns the vendor whose host that is, with or without a port; nil for
 // a host nobody knows.
 func ByHost(host string) *provider.Vendor {
-	for _, v := range Vendors() {
+	for _, v := range vendors {
 		if v.OwnsHost(host) {
 			return v
 		}
