@@ -1,0 +1,335 @@
+package holdfast
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/holdfast-gateway/holdfast/admission"
+	"github.com/holdfast-gateway/holdfast/call"
+	"github.com/holdfast-gateway/holdfast/dialect/chat"
+	"github.com/holdfast-gateway/holdfast/dialect/messages"
+	"github.com/holdfast-gateway/holdfast/dispatch"
+	"github.com/holdfast-gateway/holdfast/provider"
+	"github.com/holdfast-gateway/holdfast/provider/all"
+	"github.com/holdfast-gateway/holdfast/retry"
+	"github.com/holdfast-gateway/holdfast/timeout"
+)
+
+// The request headers that speak to Holdfast. None of them goes upstream.
+const (
+	headerTimeout    = "X-Holdfast-Timeout-Ms"
+	headerNoRetry    = "X-Holdfast-No-Retry"
+	headerNoFallback = "X-Holdfast-No-Fallback"
+	headerRetryCount = "X-Stainless-Retry-Count"
+)
+
+// incoming is one call on its way through the house.
+type incoming struct {
+	call.Call
+	house   *house
+	route   *route
+	req     *http.Request
+	dialect call.Dialect  // the caller's: how refusals and broken streams are told
+	guarded bool          // requests and answers of this operation are read
+	body    io.ReadCloser // streamed once; nil when buffered in Call.Body
+
+	state   dispatch.State[*answer]
+	place   *admission.Place
+	pinKey  string
+	digest  [sha256.Size]byte
+	hashed  bool
+	counted bool
+}
+
+// refusal is a call that ends before it began.
+type refusal struct {
+	reason, message string
+}
+
+// read makes a Call of a request. The request's body is consumed and closed,
+// unless it is to be streamed.
+func (h *house) read(req *http.Request) (*incoming, *refusal) {
+	o := optionsFrom(req.Context())
+	in := &incoming{house: h, req: req}
+	in.ID, in.Arrived = newID(), time.Now()
+	in.Method, in.Path = req.Method, req.URL.Path
+	in.Tenant, in.Client, in.Priority = o.tenant, o.client, o.priority
+	in.NoRetry = o.noRetry || req.Header.Get(headerNoRetry) != ""
+	in.NoMove = req.Header.Get(headerNoFallback) != ""
+	if in.Client == "" {
+		in.Client = credentialDigest(req.Header)
+	}
+	in.recognise()
+	if refused := in.readBody(); refused != nil {
+		closeBody(req)
+		return in, refused
+	}
+	if refused := in.chooseRoute(o.route); refused != nil {
+		return in, refused
+	}
+	in.Route = in.route.Name
+	in.CommitBy = timeout.CommitBy(in.Arrived, in.route.Timeout.Total, req.Header)
+	in.clientRetry()
+	return in, in.pin()
+}
+
+// newID returns a request id: 130 random bits.
+func newID() string { return "hf_" + rand.Text() }
+
+func credentialDigest(h http.Header) string {
+	for _, name := range []string{"Authorization", "X-Api-Key", "Api-Key"} {
+		if v := h.Get(name); v != "" {
+			sum := sha256.Sum256([]byte(v))
+			return hex.EncodeToString(sum[:16])
+		}
+	}
+	return ""
+}
+
+// recognise finds out which dialect's operation this is.
+func (in *incoming) recognise() {
+	for _, v := range all.Vendors() {
+		if ep := v.Endpoint(in.Method, in.Path); ep.Op != call.OpOther && ep.Dialect != nil {
+			in.Op, in.dialect, in.guarded = ep.Op, ep.Dialect, true
+			in.Safe = true
+			return
+		}
+	}
+	in.dialect = chat.New()
+	if speaksAnthropic(in.req) {
+		in.dialect = messages.New()
+	}
+	in.Safe = in.Method == http.MethodGet || in.Method == http.MethodHead || in.req.Header.Get("Idempotency-Key") != ""
+}
+
+// speaksAnthropic reports whether a request on a path nobody reads comes from an
+// Anthropic client.
+func speaksAnthropic(req *http.Request) bool {
+	return req.Header.Get("Anthropic-Version") != "" || strings.Contains(req.URL.Path, "/v1/messages")
+}
+
+// vendorFor returns the vendor whose tables fit a request to a host nobody
+// configured.
+func vendorFor(req *http.Request) string {
+	if v := all.ByHost(req.URL.Hostname()); v != nil {
+		return v.Name
+	}
+	if speaksAnthropic(req) {
+		return "anthropic"
+	}
+	return "openai"
+}
+
+func known(host string) bool { return all.ByHost(host) != nil }
+
+// readBody buffers the body, so that it can be sent again, and looks at it.
+func (in *incoming) readBody() *refusal {
+	req, limit := in.req, in.house.config.MaxBody
+	if req.Body == nil || req.Body == http.NoBody {
+		in.Replay = true
+	} else if !in.guarded && (req.ContentLength < 0 || req.ContentLength > limit || multipart(req)) {
+		in.body = req.Body
+		return nil
+	} else {
+		body, err := readBounded(req, limit)
+		closeBody(req)
+		switch {
+		case errors.Is(err, errTooLarge):
+			return &refusal{call.ReasonTooLarge, "The request body is larger than " + strconv.FormatInt(limit, 10) + " bytes."}
+		case err != nil:
+			return &refusal{call.ReasonBadRequest, "The request body could not be read to its end."}
+		}
+		in.Body, in.Replay = body, true
+	}
+	if !in.guarded {
+		return nil
+	}
+	if err := in.dialect.Read(in.Body, &in.Request); err != nil {
+		return &refusal{call.ReasonBadRequest, "The request body cannot be read: " + err.Error() + "."}
+	}
+	return nil
+}
+
+func multipart(req *http.Request) bool {
+	return strings.HasPrefix(req.Header.Get("Content-Type"), "multipart/")
+}
+
+var errTooLarge = errors.New("body too large")
+
+// readBounded reads the body; a length that was told is refused unread when it
+// is too large.
+func readBounded(req *http.Request, limit int64) ([]byte, error) {
+	if req.ContentLength > limit {
+		return nil, errTooLarge
+	}
+	var buf bytes.Buffer
+	if req.ContentLength > 0 {
+		buf.Grow(int(req.ContentLength) + bytes.MinRead)
+	}
+	n, err := buf.ReadFrom(io.LimitReader(req.Body, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if n > limit {
+		return nil, errTooLarge
+	}
+	return buf.Bytes(), nil
+}
+
+// chooseRoute finds the route: the host the request names when nothing is
+// configured, the named one, the one for the model, or for a path nobody reads
+// the only provider of its dialect.
+func (in *incoming) chooseRoute(name string) *refusal {
+	h := in.house
+	if len(h.routes) == 0 {
+		if in.req.URL.Host == "" {
+			return &refusal{call.ReasonUnknownRoute, "The request names no host and no route is configured."}
+		}
+		in.route = h.guarded(in.req)
+		return nil
+	}
+	if name == "" && !in.guarded {
+		in.route = h.passThrough(in.dialect.Name() == "messages")
+		if in.route == nil {
+			return &refusal{call.ReasonUnknownRoute, "No single provider is configured for the path " + strconv.Quote(in.Path) + "; only the paths of chat, responses, embeddings and messages are routed by model."}
+		}
+		return nil
+	}
+	if in.route = h.find(name, in.Request.Model); in.route == nil {
+		return &refusal{call.ReasonUnknownRoute, "No route is configured for the model " + strconv.Quote(short(in.Request.Model)) + "."}
+	}
+	return nil
+}
+
+func short(s string) string {
+	if len(s) > 100 {
+		return s[:100] + "..."
+	}
+	return s
+}
+
+// passThrough returns a route to the only provider whose vendor speaks the
+// dialect, nil when there is none or more than one.
+func (h *house) passThrough(anthropic bool) *route {
+	want := "openai"
+	if anthropic {
+		want = "anthropic"
+	}
+	var found *route
+	address := ""
+	for _, r := range h.routes {
+		for _, p := range r.posts {
+			if p.vendor.Name != want {
+				continue
+			}
+			if found != nil && address != p.target.URL.String() {
+				return nil
+			}
+			if found == nil {
+				found, address = r, p.target.URL.String()
+			}
+		}
+	}
+	return found
+}
+
+// clientRetry gives a client that is itself retrying one attempt: its retries
+// must not multiply ours.
+func (in *incoming) clientRetry() {
+	if n, err := strconv.Atoi(in.req.Header.Get(headerRetryCount)); err == nil && n >= 1 {
+		in.ClientRetry, in.NoRetry = n, true
+		in.tell(&call.Event{Kind: call.ClientRetried, Reason: "header"})
+		return
+	}
+	m := in.house.memory.clients
+	if in.Replay && len(in.Body) > 0 && m.Recent() && m.Seen(in.Client, in.hash()) {
+		in.NoRetry = true
+		in.tell(&call.Event{Kind: call.ClientRetried, Reason: "digest"})
+	}
+}
+
+func (in *incoming) hash() [sha256.Size]byte {
+	if !in.hashed {
+		in.digest, in.hashed = retry.Digest(in.Body), true
+	}
+	return in.digest
+}
+
+// pin orders the targets for this call. A call that refers to state of one
+// account goes to the target and key that made it, else to the route's primary,
+// and stays there.
+func (in *incoming) pin() *refusal {
+	var able []*call.Target
+	for _, p := range in.route.posts {
+		if in.eligible(p.vendor) {
+			able = append(able, p.target)
+		}
+	}
+	if len(able) == 0 {
+		return &refusal{call.ReasonNoTarget, "No target of route " + strconv.Quote(in.route.Name) + " speaks the " + in.dialect.Name() + " dialect."}
+	}
+	pool := in.house.memory.pool
+	refs := in.Request.Refs
+	if !in.guarded {
+		refs = pathIDs(in.Path)
+	}
+	for _, id := range refs {
+		name, key, ok := pool.Pinned(id)
+		if !ok {
+			continue
+		}
+		for _, t := range able {
+			if t.Name == name {
+				in.pinKey = key
+				in.stay(t)
+				return nil
+			}
+		}
+	}
+	if in.Request.Pinned || in.guarded && len(refs) > 0 {
+		in.stay(able[0])
+		return nil
+	}
+	in.state.Targets = pool.OrderFor(in.Request.Model, able, nil)
+	return nil
+}
+
+func (in *incoming) stay(t *call.Target) {
+	in.state.Targets = []*call.Target{t}
+	in.NoMove = true
+}
+
+// eligible reports whether a vendor speaks the caller's dialect.
+func (in *incoming) eligible(v *provider.Vendor) bool {
+	ep := v.Endpoint(in.Method, in.Path)
+	if !in.guarded {
+		return (in.dialect.Name() == "messages") == (v.Name == "anthropic") || len(in.house.routes) == 0
+	}
+	return ep.Dialect != nil && ep.Op == in.Op
+}
+
+// pathIDs returns the parts of a path that may name provider-side state.
+func pathIDs(path string) []string {
+	var ids []string
+	for part := range strings.SplitSeq(path, "/") {
+		if part, err := url.PathUnescape(part); err == nil && len(part) >= 8 && strings.ContainsAny(part, "_-") {
+			ids = append(ids, part)
+		}
+	}
+	return ids
+}
+
+// tell gives an event about this call to the recorder.
+func (in *incoming) tell(e *call.Event) {
+	e.Call, e.At = &in.Call, time.Now()
+	in.house.memory.record(e)
+}

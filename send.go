@@ -1,0 +1,382 @@
+package holdfast
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/holdfast-gateway/holdfast/breaker"
+	"github.com/holdfast-gateway/holdfast/call"
+	"github.com/holdfast-gateway/holdfast/dispatch"
+	"github.com/holdfast-gateway/holdfast/provider"
+	"github.com/holdfast-gateway/holdfast/provider/all"
+	"github.com/holdfast-gateway/holdfast/stream"
+	"github.com/holdfast-gateway/holdfast/timeout"
+)
+
+// maxErrorBody is how much of a provider's error answer is kept, in bytes.
+const maxErrorBody = 1 << 20
+
+// sending is one attempt: the gates it passed, its clocks and its end.
+type sending struct {
+	in       *incoming
+	post     *post
+	upstream call.Upstream
+	number   int
+	first    bool // the call's first attempt on this target
+	permit   *breaker.Permit
+	clocks   *timeout.Clocks
+	ctx      context.Context
+	cancel   context.CancelCauseFunc
+	began    time.Time
+	sent     atomic.Bool // request bytes may have left
+	crossed  atomic.Bool // the slow threshold passed before any content
+	outcome  call.Outcome
+}
+
+// answer is what an attempt returned: open, or failed with or without words of
+// the provider.
+type answer struct {
+	sending *sending
+	resp    *http.Response  // nil when there was none; its Body is not to be read
+	attempt *stream.Attempt // open
+	body    []byte          // the provider's error, whole
+	fault   *stream.Fault   // a 2xx that broke before its commit point
+}
+
+// try is one attempt, gates in order: concurrency permit, breaker permit (last,
+// so that a half-open probe is never held by a waiter), clocks, translation,
+// credential, transport.
+func (in *incoming) try(ctx context.Context, _ *call.Call, u call.Upstream, n int, first, force bool) (*answer, bool, call.Outcome, error) {
+	p := in.route.byTarget[u.Target]
+	if !p.limit.TryAcquire() {
+		return nil, false, call.Outcome{}, dispatch.ErrBusy
+	}
+	permit, err := p.breaker(u.Model).Admit(force)
+	if err != nil {
+		p.limit.Release()
+		return nil, false, call.Outcome{}, closed(err)
+	}
+	if first {
+		p.budget.Reached()
+	}
+	s := &sending{in: in, post: p, upstream: u, number: n, first: first, permit: permit, began: time.Now()}
+	s.ctx, s.cancel = context.WithCancelCause(ctx)
+	s.clocks = timeout.Start(s.limits(), s.cancel, s.slow)
+	a := s.send()
+	return a, a.attempt != nil, s.outcome, nil
+}
+
+func closed(err error) error {
+	var open *breaker.OpenError
+	if errors.As(err, &open) {
+		return &dispatch.ClosedError{Wait: open.Wait}
+	}
+	return &dispatch.ClosedError{Soft: true}
+}
+
+// limits are the attempt's clocks: the route's, cut to the call's deadline.
+func (s *sending) limits() timeout.Limits {
+	in := s.in
+	l := in.route.Timeout.Limits(&in.Request, s.reasoning())
+	if !in.guarded {
+		l.Stall, l.FirstToken = 0, 0
+	}
+	if !in.CommitBy.IsZero() {
+		left := max(time.Until(in.CommitBy), time.Nanosecond)
+		if l.Attempt == 0 || left < l.Attempt {
+			l.Attempt = left
+		}
+	}
+	if in.Request.Stream && s.post.slow > 0 {
+		l.Slow = s.post.slow
+		if s.reasoning() {
+			l.Slow = max(l.Slow, l.FirstToken*6/10)
+		}
+	}
+	return l
+}
+
+func (s *sending) reasoning() bool {
+	return s.upstream.Target.Reasoning || s.post.vendor.Reasoning(s.upstream.Model)
+}
+
+// slow is told when the slow threshold passes before any content.
+func (s *sending) slow() {
+	s.crossed.Store(true)
+	s.permit.Slow()
+}
+
+// send sends the request and reads up to the commit point.
+func (s *sending) send() *answer {
+	req, err := s.request()
+	if err != nil {
+		return s.failed(err)
+	}
+	resp, err := s.in.house.config.Transport.RoundTrip(req)
+	if err != nil {
+		return s.failed(err)
+	}
+	s.sent.Store(true)
+	s.clocks.Headers()
+	if resp.StatusCode >= 300 || resp.StatusCode < 200 {
+		return s.refusedBy(resp)
+	}
+	a := &answer{sending: s, resp: resp}
+	attempt := stream.NewAttempt(s.source(resp))
+	if a.fault = attempt.Open(); a.fault == nil {
+		a.attempt = attempt
+	}
+	return a
+}
+
+// request makes the upstream request: a clone, at the target's address, with
+// the target's model and credential, and without what was said to Holdfast.
+func (s *sending) request() (*http.Request, error) {
+	in, t := s.in, s.upstream.Target
+	ctx := httptrace.WithClientTrace(s.ctx, &httptrace.ClientTrace{
+		GetConn:      func(string) { s.clocks.Connecting() },
+		GotConn:      func(httptrace.GotConnInfo) { s.clocks.Connected() },
+		WroteHeaders: func() { s.sent.Store(true) },
+	})
+	req := in.req.Clone(ctx)
+	req.URL = address(t.URL, in.req.URL)
+	if !strings.EqualFold(req.URL.Host, in.req.URL.Host) {
+		req.Host = ""
+	}
+	req.RequestURI = ""
+	s.headers(req)
+	if in.body != nil {
+		req.Body = in.body
+		return req, nil
+	}
+	body := in.Body
+	if in.guarded && s.upstream.Model != in.Request.Model {
+		replaced, ok := call.Value(body).ReplaceString("model", s.upstream.Model)
+		if !ok {
+			return nil, errors.New("holdfast: the request names no model to replace")
+		}
+		body = replaced
+	}
+	req.ContentLength, req.TransferEncoding = int64(len(body)), nil
+	req.Body, req.GetBody = nil, nil
+	if len(body) > 0 {
+		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+		req.Body, _ = req.GetBody()
+	}
+	return req, nil
+}
+
+// address puts the request's path behind the base's. A base that ends in /v1,
+// as SDKs write it, does not double the /v1 of the path.
+func address(base, asked *url.URL) *url.URL {
+	u := *asked
+	u.Scheme, u.Host, u.User, u.Fragment = base.Scheme, base.Host, nil, ""
+	prefix := strings.TrimSuffix(base.Path, "/")
+	if rest, ok := strings.CutSuffix(prefix, "/v1"); ok && (strings.HasPrefix(asked.Path, "/v1/") || asked.Path == "/v1") {
+		prefix = rest
+	}
+	if prefix != "" {
+		u.Path = prefix + asked.Path
+		if asked.RawPath != "" {
+			u.RawPath = prefix + asked.RawPath
+		}
+	}
+	return &u
+}
+
+// headers removes what must not go upstream and sets the credential.
+func (s *sending) headers(req *http.Request) {
+	h, t := req.Header, s.upstream.Target
+	for name := range h {
+		if strings.HasPrefix(strings.ToLower(strings.ReplaceAll(name, "_", "-")), "x-holdfast-") {
+			delete(h, name)
+		}
+	}
+	if s.in.guarded {
+		h.Set("Accept-Encoding", "identity") // answers are read as they come
+	}
+	sameHost := strings.EqualFold(t.URL.Host, s.in.req.URL.Host)
+	if !sameHost {
+		h.Del("Cookie")
+	}
+	if s.upstream.Key != nil {
+		s.post.vendor.Sign(h, s.upstream.Key.Secret)
+	} else if !sameHost { // a credential travels only to the host it was meant for
+		for _, v := range all.Vendors() {
+			for _, name := range v.Credential {
+				h.Del(name)
+			}
+		}
+	}
+}
+
+// failed ends an attempt that got no answer.
+func (s *sending) failed(err error) *answer {
+	o := call.Outcome{Sent: s.sent.Load(), Err: err}
+	var clock *timeout.Error
+	switch cause := context.Cause(s.ctx); {
+	case errors.As(cause, &clock):
+		o.Class, o.Clock = call.Timeout, clock.Clock
+	case cause != nil:
+		o.Class = call.Canceled
+	default:
+		o.Class = call.Transport
+	}
+	s.end(o)
+	return &answer{sending: s}
+}
+
+// refusedBy ends an attempt that the provider answered with an error status.
+func (s *sending) refusedBy(resp *http.Response) *answer {
+	s.clocks.Reading(true)
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
+	if err != nil && context.Cause(s.ctx) != nil {
+		_ = resp.Body.Close()
+		return s.failed(err)
+	}
+	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10) // what little is left lets the connection serve again
+	_ = resp.Body.Close()
+	v := s.post.vendor.Classify(provider.Evidence{Status: resp.StatusCode, Header: resp.Header, Body: body, Now: time.Now()})
+	v.CallersKey = v.Class == call.Auth && s.upstream.Key == nil
+	if v.Class == call.NotFound && !s.in.guarded {
+		v.Class = call.ClientError // a file that is not there says nothing about the target
+	}
+	s.end(call.Outcome{Verdict: v, Status: resp.StatusCode, Sent: true, Bytes: int64(len(body))})
+	return &answer{sending: s, resp: resp, body: body}
+}
+
+// source says how the body of a 2xx answer is to be read.
+func (s *sending) source(resp *http.Response) stream.Source {
+	src := stream.Source{
+		Body: resp.Body, Status: resp.StatusCode, Request: &s.in.Request, Op: s.in.Op, Strict: s.post.strict, Sent: s.began,
+		Linger: s.in.route.Timeout.Linger, Clocks: s.clocks, Context: s.ctx, Cancel: s.cancel, FirstToken: s.firstToken,
+		Classify: s.classify, End: s.end,
+	}
+	if src.Linger <= 0 {
+		src.Linger = time.Second
+	}
+	if !s.in.guarded || !plain(resp.Header) {
+		return src
+	}
+	src.Dialect = s.post.vendor.Endpoint(s.in.Method, s.in.Path).Dialect
+	src.Framing = s.framing(resp)
+	return src
+}
+
+func plain(h http.Header) bool {
+	e := h.Get("Content-Encoding")
+	return e == "" || strings.EqualFold(e, "identity")
+}
+
+// framing chooses by the answer's content type. An answer that was asked for as
+// a stream and is none is read whole, and judged for it.
+func (s *sending) framing(resp *http.Response) stream.Framing {
+	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	switch kind {
+	case "text/event-stream":
+		return stream.NewSSE()
+	case "application/x-ndjson", "application/jsonl":
+		return stream.NewNDJSON()
+	case "application/vnd.amazon.eventstream":
+		return stream.NewEventStream()
+	}
+	return stream.NewWhole(s.in.house.config.MaxAnswer)
+}
+
+// firstToken is told at the first meaningful event.
+func (s *sending) firstToken(after time.Duration) {
+	s.permit.FirstToken()
+	if s.in.Request.Stream {
+		s.in.house.memory.pool.Observe(s.upstream, after)
+	}
+}
+
+// classify names how a 2xx answer ended.
+func (s *sending) classify(f *stream.Fault, st *call.Stream) call.Verdict {
+	committed := st.Content || st.Finishes > 0 || st.Ended
+	broken := func(before call.Class) call.Verdict {
+		if committed {
+			return call.Verdict{Class: call.Truncated, Code: f.Kind.String()}
+		}
+		return call.Verdict{Class: before, Code: f.Kind.String()}
+	}
+	if f == nil {
+		if st.Policy != "" {
+			return call.Verdict{Class: call.PolicyViolation, Scope: call.ScopeRequest, Category: st.Policy}
+		}
+		return call.Verdict{Class: call.OK}
+	}
+	switch f.Kind {
+	case stream.InBand:
+		v := s.post.vendor.Classify(provider.Evidence{InBand: true, Problem: f.Problem, Header: http.Header{}, Now: time.Now()})
+		if v.Class == call.Unclassified {
+			v.Class = call.ProviderFault
+		}
+		return v
+	case stream.Left:
+		return call.Verdict{Class: call.Canceled}
+	case stream.Cut:
+		return broken(call.Transport)
+	case stream.Clock:
+		return broken(call.Timeout)
+	case stream.Unterminated:
+		return call.Verdict{Class: call.Truncated, Code: f.Kind.String()}
+	}
+	return broken(call.BadResponse)
+}
+
+// end ends the attempt, once: every gate it passed hears how.
+func (s *sending) end(o call.Outcome) {
+	s.clocks.Stop()
+	s.cancel(nil)
+	in, p := s.in, s.post
+	if o.Duration == 0 {
+		o.Duration = time.Since(s.began)
+	}
+	if o.Class == call.Timeout && !in.CommitBy.IsZero() && !time.Now().Before(in.CommitBy) {
+		o.Clock = timeout.ClockCommitBy
+	}
+	o.Slow = s.wasSlow(o)
+	s.outcome = o
+	s.permit.End(blame(o))
+	p.limit.Release()
+	in.house.memory.pool.Report(s.upstream, o)
+	if s.first && o.Class == call.OK {
+		p.budget.Success(in.Request.Tokens())
+	}
+	p.count(o.Class)
+	t := s.upstream.Target
+	in.tell(&call.Event{Kind: call.AttemptEnded, Target: t.Name, Provider: t.Provider, Model: t.Model, Key: s.upstream.KeyName(), Attempt: s.number, Outcome: o, Status: o.Status})
+	p.wake()
+}
+
+// wasSlow says whether an attempt that somebody else ended had been hanging: an
+// impatient caller must not hide a provider that is.
+func (s *sending) wasSlow(o call.Outcome) bool {
+	if s.crossed.Load() || o.Committed {
+		return s.crossed.Load()
+	}
+	if o.Class != call.Canceled && o.Clock != timeout.ClockCommitBy || s.post.slow <= 0 {
+		return false
+	}
+	usual := s.in.house.memory.pool.Typical(s.upstream.Target.Name, s.upstream.Model)
+	return o.Duration >= max(s.post.slow, 4*usual)
+}
+
+// blame is the outcome as the breaker hears it: a deadline that the caller set
+// is no fault of the target, unless it was hanging.
+func blame(o call.Outcome) call.Outcome {
+	if o.Clock == timeout.ClockCommitBy {
+		o.Class = call.Canceled
+	}
+	return o
+}

@@ -1,0 +1,177 @@
+package holdfast
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/holdfast-gateway/holdfast/admission"
+	"github.com/holdfast-gateway/holdfast/call"
+	"github.com/holdfast-gateway/holdfast/dispatch"
+)
+
+// roundTrip is the order of the house, outermost first: what happens before
+// what is decided here and nowhere else.
+func (h *house) roundTrip(req *http.Request) (*http.Response, error) {
+	ctx := req.Context()
+	in, refused := h.read(req) // ids, dialect, body, route, deadline, pins
+	in.tell(&call.Event{Kind: call.CallStarted})
+	if refused != nil {
+		return in.refuse(refused.reason, refused.message, 0), nil
+	}
+	if wait, open := in.allOpen(); open { // do not fill the waiting room for nothing
+		return in.refuse(call.ReasonCircuitOpen, "", wait), nil
+	}
+	if err := in.enter(ctx); err != nil { // the only queue; waiting spends the deadline
+		return in.turnedAway(ctx, err)
+	}
+	schedule := in.route.scheduler // retry, key rotation and failover as one decision
+	schedule.Try = in.try          // per attempt: permit, breaker, clocks, credential, transport
+	result := schedule.Open(ctx, &in.Call, &in.state)
+	for result.Reason == dispatch.AllBusy {
+		if err := in.place.Back(ctx, in.ready); err != nil {
+			return in.turnedAway(ctx, err)
+		}
+		result = schedule.Open(ctx, &in.Call, &in.state)
+	}
+	if result.Open { // the call body: forwards frames, ends honestly, reports once
+		return in.show(result.Answer), nil
+	}
+	return in.fail(ctx, result)
+}
+
+// scheduler binds the attempt scheduler of a route to the rooms it asks.
+func (h *house) scheduler(r *route) dispatch.Scheduler[*answer] {
+	m, policy := h.memory, r.Retry
+	return dispatch.Scheduler[*answer]{
+		MaxAttempts: policy.MaxAttempts, MaxWait: policy.MaxRetryAfter, TokenMultiplier: policy.TokenMultiplier,
+		Event: m.record,
+		Key: func(c *call.Call, t *call.Target, model string, tried []*call.Key) (*call.Key, time.Duration, bool) {
+			return m.pool.Key(t, model, tried)
+		},
+		LastResort: m.pool.LastResort,
+		Ready: func(t *call.Target, model string) (bool, time.Duration) {
+			return r.byTarget[t].breaker(model).Peek()
+		},
+		Withdraw: func(t *call.Target, _ string, tokens int, billed bool) (func(), string) {
+			b := r.byTarget[t].budget
+			ticket, denied := b.Withdraw(tokens, billed)
+			return func() { b.Refund(ticket) }, denied
+		},
+		Backoff: func(n int, throttle bool, prev time.Duration) time.Duration {
+			return policy.Backoff(n, throttle, prev, m.rand)
+		},
+		Delay: func(backoff, wait time.Duration, hasWait bool) time.Duration {
+			return policy.Delay(backoff, wait, hasWait, m.rand)
+		},
+		Typical: func(t *call.Target, model string) time.Duration { return m.pool.Typical(t.Name, model) },
+		Row:     r.row,
+	}
+}
+
+// row is the error matrix as this route reads it.
+func (r *route) row(_ *call.Call, o call.Outcome) call.Consequence {
+	row := o.Class.Row()
+	if o.Class == call.PolicyViolation && r.OnPolicyViolation == "fallback" {
+		row.OtherTarget, row.OtherFirst = true, true
+	}
+	return row
+}
+
+// allOpen reports whether every target's breaker refuses, and for how long the
+// first of them will.
+func (in *incoming) allOpen() (wait time.Duration, open bool) {
+	for i, t := range in.state.Targets {
+		ok, w := in.route.byTarget[t].breaker(in.model(t)).Peek()
+		if ok {
+			return 0, false
+		}
+		if i == 0 || w < wait {
+			wait = w
+		}
+	}
+	return wait, true
+}
+
+// model returns the model asked for at a target.
+func (in *incoming) model(t *call.Target) string {
+	if t.Model != "" {
+		return t.Model
+	}
+	return in.Request.Model
+}
+
+// enter waits for a place inside.
+func (in *incoming) enter(ctx context.Context) (err error) {
+	in.place, err = in.route.door.Enter(ctx, admission.Ticket{Arrived: in.Arrived, CommitBy: in.CommitBy, Ready: in.ready})
+	if err == nil {
+		in.tell(&call.Event{Kind: call.Queued, Wait: in.place.Wait()})
+	}
+	return err
+}
+
+// ready reports whether some target could take the call now. When every breaker
+// refuses there is nothing to wait for: the call goes on, to be told so.
+func (in *incoming) ready() bool {
+	closed := true
+	for _, t := range in.state.Targets {
+		p := in.route.byTarget[t]
+		if ok, _ := p.breaker(in.model(t)).Peek(); ok {
+			if p.limit.Free() {
+				return true
+			}
+			closed = false
+		}
+	}
+	return closed
+}
+
+// turnedAway words what the waiting room said.
+func (in *incoming) turnedAway(ctx context.Context, err error) (*http.Response, error) {
+	var full *admission.Error
+	if !errors.As(err, &full) {
+		return nil, in.left(ctx)
+	}
+	in.tell(&call.Event{Kind: call.Queued, Reason: full.Reason})
+	return in.refuse(full.Reason, "", full.RetryAfter), nil
+}
+
+// left ends a call whose caller has gone.
+func (in *incoming) left(ctx context.Context) error {
+	err := context.Cause(ctx)
+	if err == nil {
+		err = context.Canceled
+	}
+	in.ended(call.Outcome{Verdict: call.Verdict{Class: call.Canceled}, Err: err}, 0, "gateway", "canceled")
+	return err
+}
+
+// ended reports the call's one outcome and gives its place back.
+func (in *incoming) ended(o call.Outcome, status int, source, reason string) {
+	if in.counted {
+		return
+	}
+	in.counted = true
+	if in.body != nil {
+		_ = in.body.Close()
+	}
+	if in.place != nil {
+		in.place.Leave()
+	}
+	if in.route != nil {
+		in.route.tally.calls.Add(1)
+		if o.Class == call.OK {
+			in.route.tally.ok.Add(1)
+		}
+		if source == "gateway" && o.Class != call.Canceled {
+			in.route.tally.refused.Add(1)
+		}
+	}
+	e := &call.Event{Kind: call.CallEnded, Outcome: o, Status: status, Source: source, Reason: reason, Attempt: in.state.Attempts, Wait: time.Since(in.Arrived)}
+	if n := len(in.state.Steps); n > 0 {
+		last := in.state.Steps[n-1]
+		e.Target, e.Provider, e.Model, e.Key = last.Target.Name, last.Target.Provider, last.Target.Model, last.Key
+	}
+	in.tell(e)
+}

@@ -1,0 +1,399 @@
+package holdfast
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/holdfast-gateway/holdfast/admission"
+	"github.com/holdfast-gateway/holdfast/call"
+	"github.com/holdfast-gateway/holdfast/dispatch"
+	"github.com/holdfast-gateway/holdfast/retry"
+	"github.com/holdfast-gateway/holdfast/target"
+)
+
+// ErrClosed is returned by RoundTrip after Close.
+var ErrClosed = errors.New("holdfast: transport is closed")
+
+// Transport is an http.RoundTripper that survives its providers. Make it with
+// NewTransport; it is safe for concurrent use.
+type Transport struct {
+	house  atomic.Pointer[house]
+	memory *memory
+	own    *http.Transport // nil when the Config brought one
+	closed atomic.Bool
+	update sync.Mutex
+}
+
+// NewTransport returns a Transport for c, or everything that is wrong with c.
+func NewTransport(c Config) (*Transport, error) {
+	t := &Transport{}
+	rnd := c.Rand
+	if rnd == nil {
+		rnd = rand.Float64
+	}
+	t.memory = &memory{rand: rnd, record: t.record, clients: retry.NewClients(0, 0), posts: map[string]*post{},
+		doors: map[string]*admission.Door{}, tally: map[string]*tally{}}
+	t.memory.pool = target.NewPool(c.Health, target.Options{Rand: rnd, Event: t.health})
+	if err := t.Update(c); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// Update makes c the configuration of calls that begin from now on; calls under
+// way end under the one they began with. What was learnt of targets whose name
+// and address stay is kept. It returns everything that is wrong with c, and then
+// changes nothing.
+func (t *Transport) Update(c Config) error {
+	t.update.Lock()
+	defer t.update.Unlock()
+	if t.closed.Load() {
+		return ErrClosed
+	}
+	resolved, err := c.resolve()
+	if err != nil {
+		return err
+	}
+	if resolved.Transport == nil {
+		if t.own == nil {
+			t.own = newTransport(resolved)
+		}
+		resolved.Transport = t.own
+	}
+	t.memory.pool.Reconfigure(resolved.Health)
+	t.house.Store(build(resolved, t.memory))
+	return nil
+}
+
+// newTransport returns the http.Transport to the providers: many idle
+// connections per host, HTTP/2 with pings that notice dead connections, no
+// transparent gzip (answers are read as they are).
+func newTransport(c Config) *http.Transport {
+	clocks := c.Timeout.WithDefaults()
+	dialer := &net.Dialer{Timeout: max(clocks.Connect, 0), KeepAlive: 15 * time.Second}
+	return &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            dialer.DialContext,
+		ForceAttemptHTTP2:      true,
+		MaxIdleConns:           1024,
+		MaxIdleConnsPerHost:    256,
+		IdleConnTimeout:        90 * time.Second,
+		TLSHandshakeTimeout:    max(clocks.Connect, 0),
+		ExpectContinueTimeout:  time.Second,
+		DisableCompression:     true,
+		MaxResponseHeaderBytes: 256 << 10,
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second},
+	}
+}
+
+// RoundTrip sends a call through the stack. The answer is the provider's, or a
+// refusal in the caller's dialect with a precise code. The only errors are those
+// of the request's own context, ErrClosed, and a request without a URL.
+func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	if t.closed.Load() {
+		closeBody(req)
+		return nil, ErrClosed
+	}
+	return t.house.Load().roundTrip(req)
+}
+
+// Close frees the idle connections of the Transport's own http.Transport. Calls
+// under way go on; new ones get ErrClosed. It may be called twice.
+func (t *Transport) Close() error {
+	t.closed.Store(true)
+	t.update.Lock()
+	defer t.update.Unlock()
+	if t.own != nil {
+		t.own.CloseIdleConnections()
+	}
+	return nil
+}
+
+// CloseIdleConnections frees idle connections to the providers.
+func (t *Transport) CloseIdleConnections() {
+	if h := t.house.Load(); h != nil {
+		if c, ok := h.config.Transport.(interface{ CloseIdleConnections() }); ok {
+			c.CloseIdleConnections()
+		}
+	}
+}
+
+// record gives an event to the configured Recorder.
+func (t *Transport) record(e *call.Event) {
+	if h := t.house.Load(); h != nil && h.config.Recorder != nil {
+		h.config.Recorder.Record(e)
+	}
+}
+
+// health tells of pauses and ejections.
+func (t *Transport) health(kind call.EventKind, name, key, reason string, wait time.Duration) {
+	e := &call.Event{Kind: kind, At: time.Now(), Target: name, Key: key, Reason: reason, Wait: wait}
+	if p := t.memory.post(name); p != nil {
+		e.Provider, e.Model = p.target.Provider, p.target.Model
+	}
+	t.record(e)
+}
+
+func (m *memory) post(name string) *post {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.posts[name]
+}
+
+// house is one configuration, built: the order of the rooms.
+type house struct {
+	config Config
+	memory *memory
+	routes []*route
+
+	mu    sync.Mutex
+	hosts map[string]*route // zero configuration: one route per host
+}
+
+// route is one Route, built.
+type route struct {
+	Route
+	house     *house
+	posts     []*post
+	byTarget  map[*call.Target]*post
+	targets   []*call.Target
+	scheduler dispatch.Scheduler[*answer]
+	door      *admission.Door
+	tally     *tally
+}
+
+// build makes a house. Targets of the same name share their state, whatever
+// routes they stand in.
+func build(c Config, m *memory) *house {
+	h := &house{config: c, memory: m, hosts: map[string]*route{}}
+	fresh := map[string]*post{}
+	for _, r := range c.Routes {
+		h.routes = append(h.routes, h.route(r, fresh))
+	}
+	m.mu.Lock()
+	for name, p := range fresh {
+		m.posts[name] = p
+	}
+	if len(c.Routes) > 0 {
+		for name := range m.posts {
+			if fresh[name] == nil {
+				delete(m.posts, name)
+			}
+		}
+	}
+	m.mu.Unlock()
+	return h
+}
+
+// route builds one Route; fresh collects the posts of this configuration.
+func (h *house) route(r Route, fresh map[string]*post) *route {
+	built := &route{Route: r, house: h, byTarget: map[*call.Target]*post{}}
+	built.door, built.tally = h.memory.room(r)
+	for _, t := range r.Targets {
+		p := fresh[t.Name]
+		if p == nil {
+			p = h.memory.newPost(t, r.Retry)
+			if old := h.memory.post(t.Name); old != nil && old.target.URL.String() == p.target.URL.String() && old.target.Model == p.target.Model {
+				p.adopt(old, t, r.Retry)
+			}
+			fresh[t.Name] = p
+		}
+		p.mu.Lock()
+		if !slices.Contains(p.doors, built.door) {
+			p.doors = append(p.doors, built.door)
+		}
+		p.mu.Unlock()
+		built.posts = append(built.posts, p)
+		built.targets = append(built.targets, p.target)
+		built.byTarget[p.target] = p
+	}
+	built.scheduler = h.scheduler(built)
+	return built
+}
+
+// room returns the route's waiting room and counters, which outlive
+// configurations.
+func (m *memory) room(r Route) (*admission.Door, *tally) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	d := m.doors[r.Name]
+	if d == nil {
+		d = admission.NewDoor(r.Name, r.Queue)
+		m.doors[r.Name], m.tally[r.Name] = d, &tally{}
+	} else {
+		d.Reconfigure(r.Queue)
+	}
+	return d, m.tally[r.Name]
+}
+
+// guarded returns the route for a request when nothing is configured: the host
+// it names, under the standard policies.
+func (h *house) guarded(req *http.Request) *route {
+	host := strings.ToLower(req.URL.Scheme + "://" + req.URL.Host)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if r := h.hosts[host]; r != nil {
+		return r
+	}
+	if len(h.hosts) >= maxHosts {
+		for name := range h.hosts { // any: a program that asks this many hosts has no favourite
+			delete(h.hosts, name)
+			break
+		}
+	}
+	t := Target{Name: req.URL.Host, Provider: req.URL.Host, Vendor: vendorFor(req), BaseURL: host, Breaker: h.config.Breaker, Concurrency: h.config.Concurrency,
+		LenientEnd: vendorOf(req.URL.Hostname()) != req.URL.Hostname() && !known(req.URL.Hostname())}
+	r := Route{Name: "default", Targets: []Target{t}, Timeout: h.config.Timeout.WithDefaults(), Retry: h.config.Retry.WithDefaults(), Queue: h.config.Queue}
+	built := h.route(r, map[string]*post{})
+	h.memory.mu.Lock()
+	h.memory.posts[t.Name] = built.posts[0]
+	h.memory.mu.Unlock()
+	h.hosts[host] = built
+	return built
+}
+
+// find returns the route for a call: by name, else by model.
+func (h *house) find(name, model string) *route {
+	for _, r := range h.routes {
+		if name != "" {
+			if r.Name == name {
+				return r
+			}
+			continue
+		}
+		if len(r.Models) == 0 || slices.ContainsFunc(r.Models, func(p string) bool { return matches(p, model) }) {
+			return r
+		}
+	}
+	return nil
+}
+
+// matches reports whether a model name fits a pattern in which "*" stands for
+// any text.
+func matches(pattern, model string) bool {
+	parts := strings.Split(pattern, "*")
+	if len(parts) == 1 {
+		return pattern == model
+	}
+	if !strings.HasPrefix(model, parts[0]) {
+		return false
+	}
+	model = model[len(parts[0]):]
+	for _, part := range parts[1 : len(parts)-1] {
+		at := strings.Index(model, part)
+		if at < 0 {
+			return false
+		}
+		model = model[at+len(part):]
+	}
+	return strings.HasSuffix(model, parts[len(parts)-1])
+}
+
+// Status returns what the Transport knows of itself now.
+func (t *Transport) Status() Status {
+	var s Status
+	m := t.memory
+	m.mu.Lock()
+	for name, d := range m.doors {
+		running, waiting := d.Stats()
+		n := m.tally[name]
+		s.Routes = append(s.Routes, RouteStatus{Name: name, Running: running, Waiting: waiting, Calls: n.calls.Load(), OK: n.ok.Load(), Refused: n.refused.Load()})
+	}
+	posts := make([]*post, 0, len(m.posts))
+	for _, p := range m.posts {
+		posts = append(posts, p)
+	}
+	m.mu.Unlock()
+	resting := m.pool.Snapshot()
+	for _, p := range posts {
+		s.Targets = append(s.Targets, p.status(resting))
+	}
+	slices.SortFunc(s.Routes, func(a, b RouteStatus) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(s.Targets, func(a, b TargetStatus) int { return strings.Compare(a.Name, b.Name) })
+	return s
+}
+
+// status is the post's share of a Status. Of several models the breaker that is
+// worst is shown.
+func (p *post) status(resting []target.KeyState) TargetStatus {
+	s := TargetStatus{Name: p.target.Name, Provider: p.target.Provider, Model: p.target.Model, Breaker: "closed",
+		InFlight: p.limit.InFlight(), Permits: max(0, p.limit.Max()), RetryBudget: p.budget.Remaining(), Classes: map[string]int64{}}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, b := range p.breakers {
+		if snap := b.Snapshot(); snap.State.String() != "closed" && (s.Breaker == "closed" || snap.OpenUntil.After(s.OpenUntil)) {
+			s.Breaker, s.OpenUntil = snap.State.String(), snap.OpenUntil
+		}
+	}
+	s.Attempts = p.attempts
+	for c, n := range p.classes {
+		s.Classes[c.String()] = n
+	}
+	for _, k := range p.target.Keys {
+		s.Keys = append(s.Keys, KeyStatus{Name: k.Name})
+	}
+	for _, rest := range resting {
+		if rest.Target != p.target.Name {
+			continue
+		}
+		for i := range s.Keys {
+			if k := &s.Keys[i]; k.Name == rest.Key {
+				k.Reason = rest.Reason
+				if rest.State == target.StatePaused {
+					k.PausedUntil = rest.Until
+				} else {
+					k.EjectedUntil = rest.Until
+				}
+			}
+		}
+	}
+	return s
+}
+
+// Breaker moves the circuit of a target by hand: action is "open" (for a time),
+// "close" or "reset". It returns an error for an unknown target or action.
+func (t *Transport) Breaker(name, action, reason string, during time.Duration) error {
+	p := t.memory.post(name)
+	if p == nil {
+		return fmt.Errorf("holdfast: no target is named %q", name)
+	}
+	p.breaker(p.target.Model)
+	p.mu.Lock()
+	all := make([]interface {
+		Open(string, time.Duration)
+		Close(string)
+		Reset()
+	}, 0, len(p.breakers))
+	for _, b := range p.breakers {
+		all = append(all, b)
+	}
+	p.mu.Unlock()
+	for _, b := range all {
+		switch action {
+		case "open":
+			b.Open(reason, during)
+		case "close":
+			b.Close(reason)
+		case "reset":
+			b.Reset()
+		default:
+			return fmt.Errorf("holdfast: breaker action %q is none of open, close, reset", action)
+		}
+	}
+	return nil
+}
+
+func closeBody(req *http.Request) {
+	if req.Body != nil {
+		_ = req.Body.Close()
+	}
+}
+
