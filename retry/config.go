@@ -118,16 +118,17 @@ func (c Config) Validate() error {
 	if c.MaxDelay > 0 && c.MinDelay > c.MaxDelay {
 		bad("min_delay: %s is above max_delay %s", c.MinDelay, c.MaxDelay)
 	}
+	off := math.Inf(-1)
 	for _, f := range []struct {
 		name        string
 		value       float64
 		least, most float64
 	}{
 		{"factor", c.Factor, 1, 100},
-		{"budget_ratio", c.BudgetRatio, -1, 1},
-		{"budget_reserve", c.BudgetReserve, -1, 1e6},
-		{"token_ratio", c.TokenRatio, -1, 1},
-		{"token_reserve", c.TokenReserve, -1, 1e12},
+		{"budget_ratio", c.BudgetRatio, off, 1},
+		{"budget_reserve", c.BudgetReserve, off, 1e6},
+		{"token_ratio", c.TokenRatio, off, 1},
+		{"token_reserve", c.TokenReserve, off, 1e12},
 		{"token_multiplier", c.TokenMultiplier, 1, 100},
 	} {
 		if math.IsNaN(f.value) || f.value < f.least || f.value > f.most {

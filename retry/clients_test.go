@@ -1,0 +1,130 @@
+package retry
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestAClientIsRememberedWithItsBodyForTheTTL(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := NewClients(0, 0)
+		body := Digest([]byte(`{"model":"m"}`))
+		if c.Recent() || c.Seen("ada", body) {
+			t.Error("something is remembered before anything failed")
+		}
+		c.Failed("ada", body)
+		if !c.Seen("ada", body) || !c.Recent() {
+			t.Error("a failure is not remembered")
+		}
+		if c.Seen("bob", body) {
+			t.Error("another client is taken for the one that failed")
+		}
+		if c.Seen("ada", Digest([]byte(`{"model":"n"}`))) {
+			t.Error("another body is taken for the one that failed")
+		}
+		time.Sleep(5 * time.Second)
+		if !c.Seen("ada", body) {
+			t.Error("forgotten before the ttl was over")
+		}
+		time.Sleep(time.Millisecond)
+		if c.Seen("ada", body) || c.Recent() {
+			t.Error("remembered after the ttl")
+		}
+	})
+}
+
+func TestTheOldestFailureIsForgottenFirstAndARepeatedOneIsNew(t *testing.T) {
+	c := NewClients(3, time.Hour)
+	digest := func(i int) [32]byte { return Digest(fmt.Append(nil, i)) }
+	for i := range 3 {
+		c.Failed("ada", digest(i))
+	}
+	c.Failed("ada", digest(0)) // now 1 is the oldest
+	c.Failed("ada", digest(3))
+	for i, want := range []bool{true, false, true, true} {
+		if got := c.Seen("ada", digest(i)); got != want {
+			t.Errorf("failure %d: remembered %v, want %v", i, got, want)
+		}
+	}
+}
+
+func TestClientsAgreeWithANaiveLog(t *testing.T) {
+	for seed := range uint64(50) {
+		synctest.Test(t, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(seed, 5))
+			size := 1 + r.IntN(8)
+			c := NewClients(size, time.Second)
+			var log []failure // newest last, each once
+			for range 500 {
+				time.Sleep(time.Duration(r.IntN(200)) * time.Millisecond)
+				w := who{client: fmt.Sprint(r.IntN(3)), digest: [32]byte{byte(r.IntN(4))}}
+				if r.IntN(2) == 0 {
+					c.Failed(w.client, w.digest)
+					log = append(dropped(log, w), failure{w, time.Now()})
+					log = log[max(0, len(log)-size):]
+				}
+				want := false
+				for _, f := range log {
+					want = want || f.who == w && time.Since(f.at) <= time.Second
+				}
+				// A repeated failure frees its old place only when the ring comes
+				// round, so the memory may be shorter than size, never longer.
+				if got := c.Seen(w.client, w.digest); got && !want {
+					t.Fatalf("seed %d: %v is remembered, the log has forgotten it", seed, w)
+				}
+				if newest := len(log) > 0 && log[len(log)-1].who == w; newest && want && !c.Seen(w.client, w.digest) {
+					t.Fatalf("seed %d: the newest failure is forgotten", seed)
+				}
+				if len(c.places) > size {
+					t.Fatalf("seed %d: %d failures are kept, want at most %d", seed, len(c.places), size)
+				}
+			}
+		})
+	}
+}
+
+func dropped(log []failure, w who) []failure {
+	var rest []failure
+	for _, f := range log {
+		if f.who != w {
+			rest = append(rest, f)
+		}
+	}
+	return rest
+}
+
+func TestClientsAreSafeForConcurrentUse(t *testing.T) {
+	c := NewClients(16, time.Minute)
+	var all sync.WaitGroup
+	for g := range 8 {
+		all.Go(func() {
+			client := fmt.Sprint(g)
+			for i := range 500 {
+				digest := [32]byte{byte(i)}
+				c.Failed(client, digest)
+				c.Seen(client, digest)
+				c.Recent()
+			}
+		})
+	}
+	all.Wait()
+	if len(c.places) > 16 {
+		t.Errorf("%d failures are kept, want at most 16", len(c.places))
+	}
+}
+
+func BenchmarkSeen(b *testing.B) {
+	c := NewClients(0, 0)
+	digest := Digest([]byte("x"))
+	for i := range 4096 {
+		c.Failed("client", Digest(fmt.Append(nil, i)))
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		c.Seen("client", digest)
+	}
+}
