@@ -379,7 +379,7 @@ func (s *schedule) fail(format string, args ...any) {
 }
 
 func TestRandomSchedulesAgreeWithTheModel(t *testing.T) {
-	seeds := uint64(3000)
+	seeds := uint64(1200)
 	if testing.Short() {
 		seeds = 200
 	}
