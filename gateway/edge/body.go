@@ -1,0 +1,180 @@
+package edge
+
+import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/holdfast-gateway/holdfast/call"
+)
+
+// payload is the body of a request on its way to the Transport: buffered, so
+// that it can be sent again, or the caller's own stream.
+type payload struct {
+	buffered []byte
+	stream   io.ReadCloser
+	length   int64 // of the stream; -1 unknown
+	decoded  bool  // Content-Encoding was undone
+}
+
+// body is a buffered request body. The Transport finds the bytes with Bytes and
+// need not copy them.
+type body struct {
+	*bytes.Reader
+	content []byte
+}
+
+// Bytes returns the whole body, however much of it has been read.
+func (b body) Bytes() []byte { return b.content }
+
+// Close does nothing.
+func (body) Close() error { return nil }
+
+// attach gives the body to a request.
+func (p *payload) attach(r *http.Request) {
+	if p.decoded {
+		r.Header.Del("Content-Encoding")
+	}
+	r.Header.Del("Content-Length") // the request's field says it
+	switch {
+	case p.stream != nil:
+		r.Body, r.ContentLength = p.stream, p.length
+	case len(p.buffered) == 0:
+		r.Body, r.GetBody = http.NoBody, func() (io.ReadCloser, error) { return http.NoBody, nil }
+	default:
+		r.ContentLength = int64(len(p.buffered))
+		r.GetBody = func() (io.ReadCloser, error) { return body{bytes.NewReader(p.buffered), p.buffered}, nil }
+		r.Body, _ = r.GetBody()
+	}
+}
+
+// readBody takes the request's body in. release gives the memory back; it must
+// be called once the answer is over. On paths whose bodies are read for routing
+// a body is always buffered; on others one that is multipart, too large or of
+// unknown length is streamed.
+func (h *Handler) readBody(out *reply, r *http.Request) (body *payload, release func(), problem *call.Problem) {
+	none := func() {}
+	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
+		return &payload{}, none, nil
+	}
+	if !isGuarded(r.URL.Path) && (r.ContentLength < 0 || r.ContentLength > h.config.MaxBody || isMultipart(r)) {
+		return &payload{stream: r.Body, length: r.ContentLength}, none, nil
+	}
+	if r.ContentLength > h.config.MaxBody {
+		return nil, none, tooLarge(h.config.MaxBody)
+	}
+	_ = out.control.SetReadDeadline(time.Now().Add(h.config.BodyTime)) // a reader without deadlines, as in tests, needs none
+	defer func() { _ = out.control.SetReadDeadline(time.Time{}) }()    // from here on reading only notices that the caller left
+	from, decoded, problem := decoding(r)
+	if problem != nil {
+		return nil, none, problem
+	}
+	buffered, held, problem := h.buffer(from, r.ContentLength, decoded)
+	if problem != nil {
+		h.buffers.give(held)
+		return nil, none, problem
+	}
+	return &payload{buffered: buffered, decoded: decoded}, func() { h.buffers.give(held) }, nil
+}
+
+// buffer reads a body to its end, within its own bound and the budget of all.
+func (h *Handler) buffer(from io.Reader, length int64, decoded bool) (content []byte, held int64, problem *call.Problem) {
+	var b bytes.Buffer
+	if length > 0 && !decoded {
+		if !h.buffers.take(length) {
+			return nil, 0, noRoom()
+		}
+		held = length
+		b.Grow(int(length) + bytes.MinRead) // so that ReadFrom need not grow it
+	}
+	for {
+		n, err := b.ReadFrom(io.LimitReader(from, 64<<10))
+		if over := int64(b.Len()) - held; over > 0 {
+			if !h.buffers.take(over) {
+				return nil, held, noRoom()
+			}
+			held += over
+		}
+		switch {
+		case int64(b.Len()) > h.config.MaxBody:
+			return nil, held, tooLarge(h.config.MaxBody)
+		case err != nil:
+			return nil, held, unreadable(err)
+		case n == 0:
+			return b.Bytes(), held, nil
+		}
+	}
+}
+
+// decoding undoes the body's content encoding, as nobody behind us could read
+// it otherwise.
+func decoding(r *http.Request) (from io.Reader, decoded bool, problem *call.Problem) {
+	switch encoding := strings.ToLower(strings.TrimSpace(r.Header.Get("Content-Encoding"))); {
+	case encoding == "" || encoding == "identity" || !isGuarded(r.URL.Path):
+		return r.Body, false, nil
+	case encoding == "gzip":
+		unzipped, err := gzip.NewReader(r.Body)
+		if err != nil {
+			return nil, false, unreadable(err)
+		}
+		return unzipped, true, nil
+	}
+	return nil, false, &call.Problem{Status: http.StatusUnsupportedMediaType, Type: invalid, Code: "unsupported_encoding",
+		Message: "Request bodies may be sent plain or with Content-Encoding: gzip."}
+}
+
+func isMultipart(r *http.Request) bool {
+	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	return strings.HasPrefix(kind, "multipart/")
+}
+
+func tooLarge(limit int64) *call.Problem {
+	return &call.Problem{Reason: call.ReasonTooLarge,
+		Message: fmt.Sprintf("The request body is larger than %d bytes.", limit)}
+}
+
+func noRoom() *call.Problem {
+	return &call.Problem{Reason: call.ReasonShed,
+		Message: "The gateway holds too many request bodies at once; try again."}
+}
+
+// unreadable words why a body could not be read. A body that stops half way
+// comes from a caller who is gone; nobody reads the answer.
+func unreadable(err error) *call.Problem {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return &call.Problem{Status: http.StatusRequestTimeout, Type: invalid, Code: "request_timeout",
+			Message: "The request body came too slowly."}
+	}
+	return &call.Problem{Reason: call.ReasonBadRequest,
+		Message: "The request body could not be read."}
+}
+
+// budget bounds the bytes that all buffered bodies hold together.
+type budget struct {
+	mu   sync.Mutex
+	left int64
+}
+
+func (b *budget) take(n int64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if n > b.left {
+		return false
+	}
+	b.left -= n
+	return true
+}
+
+func (b *budget) give(n int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.left += n
+}

@@ -1,0 +1,209 @@
+package edge
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/holdfast-gateway/holdfast"
+	"github.com/holdfast-gateway/holdfast/call"
+)
+
+// Config says how a Handler treats its callers. A zero field means the default
+// beside it; Transport is required.
+type Config struct {
+	Transport http.RoundTripper // answers the calls
+
+	MaxBody    int64         // largest request body that is buffered, in bytes; 32 MiB
+	Buffers    int64         // all buffered bodies together, in bytes; 256 MiB
+	BodyTime   time.Duration // a body that is buffered must be here in this time; 5m
+	WriteStall time.Duration // a caller who does not read for this long is cut; 60s
+
+	Models func() []string // names that GET /v1/models lists, in order; nil: none
+	Log    *slog.Logger    // panics and broken answers; nil: nobody hears of them
+}
+
+func (c Config) withDefaults() Config {
+	if c.MaxBody <= 0 {
+		c.MaxBody = 32 << 20
+	}
+	if c.Buffers <= 0 {
+		c.Buffers = 256 << 20
+	}
+	if c.BodyTime <= 0 {
+		c.BodyTime = 5 * time.Minute
+	}
+	if c.WriteStall <= 0 {
+		c.WriteStall = time.Minute
+	}
+	if c.Models == nil {
+		c.Models = func() []string { return nil }
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// Handler answers calls through a Transport. It is safe for concurrent use.
+type Handler struct {
+	config  Config
+	buffers budget
+	started time.Time
+}
+
+// invalid is the error type, in both vocabularies, of what the caller should not
+// have sent.
+const invalid = "invalid_request_error"
+
+// New returns a Handler. It panics when c.Transport is nil, which is a mistake
+// in the program.
+func New(c Config) *Handler {
+	if c.Transport == nil {
+		panic("edge: no Transport")
+	}
+	c = c.withDefaults()
+	return &Handler{config: c, buffers: budget{left: c.Buffers}, started: time.Now()}
+}
+
+// ServeHTTP answers one request.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	out := newReply(w, h.config.WriteStall)
+	defer out.finish()
+	defer h.recover(out, r)
+	switch {
+	case r.Method == http.MethodConnect || r.Method == http.MethodTrace:
+		out.refuse(r, call.Problem{Status: http.StatusMethodNotAllowed, Type: invalid, Code: "method_not_allowed",
+			Message: "The method " + r.Method + " is not served here."})
+	case r.URL.Path == "/" && (r.Method == http.MethodHead || r.Method == http.MethodGet):
+		out.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		out.WriteHeader(http.StatusOK) // SDKs and load balancers knock here
+	case isUpgrade(r):
+		out.refuse(r, call.Problem{Status: http.StatusUpgradeRequired, Type: invalid, Code: "upgrade_required",
+			Message: "WebSockets are not served here; use HTTP with \"stream\": true."})
+	case r.Method == http.MethodGet && isModels(r.URL.Path):
+		h.models(out, r)
+	default:
+		h.forward(out, r)
+	}
+}
+
+// recover turns a panic into a 500, or into a broken connection when the answer
+// has begun. http.ErrAbortHandler is no accident and passes through.
+func (h *Handler) recover(out *reply, r *http.Request) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	if p == http.ErrAbortHandler { //nolint:errorlint // a panic value, compared as net/http does
+		panic(p)
+	}
+	h.config.Log.Error("panic while answering a request",
+		"panic", panicText(p), "method", r.Method, "path", capped(r.URL.Path), "stack", stack())
+	if out.began {
+		panic(http.ErrAbortHandler)
+	}
+	out.refuse(r, call.Problem{Reason: call.ReasonInternal,
+		Message: "The gateway failed while it answered this request."})
+}
+
+// forward sends the request through the Transport and its answer back.
+func (h *Handler) forward(out *reply, r *http.Request) {
+	body, release, problem := h.readBody(out, r)
+	if problem != nil {
+		out.refuse(r, *problem)
+		return
+	}
+	defer release()
+	upstream, err := h.upstream(r, body)
+	if err != nil {
+		out.refuse(r, call.Problem{Reason: call.ReasonBadRequest,
+			Message: "The request's address cannot be used."})
+		return
+	}
+	resp, err := h.config.Transport.RoundTrip(upstream)
+	if err != nil {
+		h.failed(out, r, err)
+		return
+	}
+	if err := out.relay(resp); err != nil && r.Context().Err() == nil {
+		h.config.Log.Debug("an answer broke off", "error", err.Error(), "request_id", resp.Header.Get("X-Holdfast-Request-Id"))
+	}
+	if out.broken {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// failed answers when the Transport returned an error. It does so only when the
+// caller has gone, or in a way that is our own fault.
+func (h *Handler) failed(out *reply, r *http.Request, err error) {
+	if r.Context().Err() != nil {
+		panic(http.ErrAbortHandler)
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		h.config.Log.Warn("the transport ended a call", "error", err.Error())
+	} else {
+		h.config.Log.Error("the transport failed", "error", err.Error())
+	}
+	out.refuse(r, call.Problem{Reason: call.ReasonInternal,
+		Message: "The gateway could not answer this request."})
+}
+
+// placeholder is the host of every request to the Transport: its routes say
+// where a call goes. The name cannot exist (RFC 2606).
+const placeholder = "holdfast.invalid"
+
+// upstream returns the request that the Transport takes.
+func (h *Handler) upstream(r *http.Request, body *payload) (*http.Request, error) {
+	ctx := holdfast.WithClient(r.Context(), clientDigest(r))
+	req := (&http.Request{
+		Method: r.Method,
+		URL: &url.URL{
+			Scheme: "http", Host: placeholder,
+			Path: r.URL.Path, RawPath: r.URL.RawPath, RawQuery: r.URL.RawQuery,
+		},
+		Host:   placeholder,
+		Proto:  "HTTP/1.1",
+		Header: endToEnd(r.Header),
+	}).WithContext(ctx)
+	req.ProtoMajor, req.ProtoMinor = 1, 1
+	if !strings.HasPrefix(req.URL.Path, "/") {
+		return nil, errors.New("path does not begin with a slash")
+	}
+	body.attach(req)
+	return req, nil
+}
+
+// clientDigest names the client without naming its credential: the digest of
+// the credential, or of the address for a caller who sends none.
+func clientDigest(r *http.Request) string {
+	for _, name := range []string{"Authorization", "X-Api-Key", "Api-Key", "X-Goog-Api-Key"} {
+		if value := r.Header.Get(name); value != "" {
+			return digest(value)
+		}
+	}
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		host = r.RemoteAddr
+	}
+	return digest("address " + host)
+}
+
+func digest(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:])
+}
+
+func requestID() string { return "hf_" + rand.Text() }
+
+func isUpgrade(r *http.Request) bool {
+	return headerHas(r.Header, "Connection", "upgrade") && headerHas(r.Header, "Upgrade", "websocket")
+}

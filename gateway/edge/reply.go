@@ -1,0 +1,195 @@
+package edge
+
+import (
+	"cmp"
+	"errors"
+	"io"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/holdfast-gateway/holdfast/call"
+	"github.com/holdfast-gateway/holdfast/dialect/chat"
+	"github.com/holdfast-gateway/holdfast/dialect/messages"
+	"github.com/holdfast-gateway/holdfast/provider/all"
+)
+
+// reply is the caller's side of an answer: a ResponseWriter that knows whether
+// it has begun, gives every write its own deadline and flushes streams.
+type reply struct {
+	http.ResponseWriter
+	control *http.ResponseController
+	stall   time.Duration
+	flush   bool  // after every write
+	began   bool  // the header has been sent
+	broken  bool  // the answer is not whole and must not look so
+	err     error // the first write that failed
+}
+
+func newReply(w http.ResponseWriter, stall time.Duration) *reply {
+	r := &reply{ResponseWriter: w, control: http.NewResponseController(w), stall: stall}
+	r.deadline(time.Time{}) // the last request of this connection may have left one
+	return r
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (r *reply) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+// WriteHeader sends the header.
+func (r *reply) WriteHeader(status int) {
+	r.began = true
+	r.deadline(time.Now().Add(r.stall))
+	r.ResponseWriter.WriteHeader(status)
+}
+
+// Write sends bytes to the caller, within the stall time.
+func (r *reply) Write(p []byte) (int, error) {
+	r.began = true
+	r.deadline(time.Now().Add(r.stall))
+	n, err := r.ResponseWriter.Write(p)
+	if err == nil {
+		err = r.send()
+	}
+	r.deadline(time.Time{}) // silence between events is the upstream's clock, not this one
+	if err != nil && r.err == nil {
+		r.err = err
+	}
+	return n, err
+}
+
+// finish leaves a deadline for what net/http still has to write.
+func (r *reply) finish() { r.deadline(time.Now().Add(r.stall)) }
+
+func (r *reply) deadline(t time.Time) {
+	_ = r.control.SetWriteDeadline(t) // a writer without deadlines, as in tests, needs none
+}
+
+// relay copies an answer to the caller while it comes, and closes its body. It
+// returns what went wrong on either side; then broken is set.
+func (r *reply) relay(resp *http.Response) error {
+	defer resp.Body.Close() // at once when the caller is gone: it ends the upstream call
+	header := r.Header()
+	for name, values := range endToEnd(resp.Header) {
+		header[name] = values
+	}
+	r.flush = isStream(resp)
+	r.WriteHeader(resp.StatusCode)
+	err := r.send()
+	if err == nil {
+		err = r.copy(resp.Body)
+	}
+	if err != nil {
+		r.broken = true
+	}
+	return err
+}
+
+// send flushes the header of a stream: its first event may be a while.
+func (r *reply) send() error {
+	if !r.flush {
+		return nil
+	}
+	defer r.deadline(time.Time{})
+	if err := r.control.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
+	return nil
+}
+
+// onlyWriter hides every ability of a reply but Write, so that io.Copy cannot
+// pass it by.
+type onlyWriter struct{ io.Writer }
+
+func (r *reply) copy(body io.Reader) error {
+	var err error
+	if source, ok := body.(io.WriterTo); ok {
+		_, err = source.WriteTo(onlyWriter{r})
+	} else {
+		_, err = io.Copy(onlyWriter{r}, body)
+	}
+	if r.err != nil {
+		return r.err
+	}
+	return err
+}
+
+// isStream reports whether an answer's pieces should leave as they come.
+func isStream(resp *http.Response) bool {
+	return resp.ContentLength < 0 || strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream")
+}
+
+// refuse answers with an error of our own, in the dialect of the path.
+func (r *reply) refuse(req *http.Request, p call.Problem) {
+	p.Request = requestID()
+	status, body := dialectOf(req).Refusal(p)
+	h := r.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("X-Holdfast-Request-Id", p.Request)
+	h.Set("X-Holdfast-Error-Source", "gateway")
+	h.Set("X-Holdfast-Reason", cmp.Or(p.Reason, call.ReasonBadRequest))
+	h.Set("X-Should-Retry", "false")
+	if p.Reason == call.ReasonShed && isFirstTry(req) {
+		h.Set("X-Should-Retry", "true")
+		h.Set("Retry-After", "1")
+	}
+	if status == http.StatusMethodNotAllowed {
+		h.Set("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+	}
+	r.WriteHeader(status)
+	if req.Method != http.MethodHead {
+		_, _ = r.Write(body) // a caller who is gone hears nothing
+	}
+}
+
+// isFirstTry reports whether the caller's SDK is not itself retrying.
+func isFirstTry(r *http.Request) bool {
+	count := r.Header.Get("X-Stainless-Retry-Count")
+	return count == "" || count == "0"
+}
+
+// isGuarded reports whether the body of a path is read for routing, so that it
+// must be whole before the call begins.
+func isGuarded(path string) bool {
+	for _, v := range all.Vendors() {
+		if v.Endpoint(http.MethodPost, path).Dialect != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// dialectOf is how errors are told on a path: as Anthropic's SDKs read them
+// where they call, else as OpenAI's do.
+func dialectOf(r *http.Request) call.Dialect {
+	if r.Header.Get("Anthropic-Version") != "" || strings.Contains(r.URL.Path, "/v1/messages") {
+		return messages.New()
+	}
+	return chat.New()
+}
+
+func stack() string {
+	const limit = 8 << 10
+	s := debug.Stack()
+	return string(s[:min(len(s), limit)])
+}
+
+// panicText names a panic without its value where the value may hold a body.
+func panicText(p any) string {
+	if err, ok := p.(error); ok {
+		return capped(err.Error())
+	}
+	if s, ok := p.(string); ok {
+		return capped(s)
+	}
+	return "not an error"
+}
+
+// capped bounds what a caller can put into a log line.
+func capped(s string) string {
+	const limit = 256
+	if len(s) <= limit {
+		return s
+	}
+	return strings.ToValidUTF8(s[:limit], "") + "..."
+}

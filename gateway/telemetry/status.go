@@ -1,0 +1,88 @@
+package telemetry
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/holdfast-gateway/holdfast"
+)
+
+// statusCollector turns a Status into metrics at the moment of a scrape.
+type statusCollector struct {
+	status  func() holdfast.Status
+	dropped func() int64
+
+	breaker, budget, inFlight, permits *prometheus.Desc
+	running, waiting, lines            *prometheus.Desc
+}
+
+func newStatusCollector(f *families, s Sources) *statusCollector {
+	c := &statusCollector{
+		status: s.Status, dropped: s.Dropped,
+		breaker:  f.read("gauge", "holdfast_breaker_state", "State of a target's circuit: 0 closed, 1 half-open, 2 open.", "target"),
+		budget:   f.read("gauge", "holdfast_retry_budget_remaining_ratio", "Share of a target's retry budget that is left, 0 to 1.", "target"),
+		inFlight: f.read("gauge", "holdfast_attempts_in_flight", "Attempts under way at a target, to the end of their bodies.", "target"),
+		permits:  f.read("gauge", "holdfast_concurrency_limit", "Attempts that a target may carry at once; absent when unlimited.", "target"),
+		running:  f.read("gauge", "holdfast_queue_running", "Calls inside, to the end of their answers.", "route"),
+		waiting:  f.read("gauge", "holdfast_queue_waiting", "Calls in the waiting room.", "route"),
+		lines:    f.read("counter", "holdfast_log_lines_dropped_total", "Log lines dropped because the log was not read fast enough."),
+	}
+	return c
+}
+
+// Describe names the metrics.
+func (c *statusCollector) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{c.breaker, c.budget, c.inFlight, c.permits, c.running, c.waiting, c.lines} {
+		to <- d
+	}
+}
+
+// Collect reads the status once.
+func (c *statusCollector) Collect(to chan<- prometheus.Metric) {
+	if c.dropped != nil {
+		to <- prometheus.MustNewConstMetric(c.lines, prometheus.CounterValue, float64(c.dropped()))
+	}
+	if c.status == nil {
+		return
+	}
+	gauge := func(d *prometheus.Desc, v float64, name string) {
+		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, name)
+	}
+	s := c.status()
+	for _, r := range s.Routes {
+		gauge(c.running, float64(r.Running), r.Name)
+		gauge(c.waiting, float64(r.Waiting), r.Name)
+	}
+	for name, t := range byTarget(s.Targets) {
+		gauge(c.breaker, t.state, name)
+		gauge(c.budget, t.budget, name)
+		gauge(c.inFlight, t.inFlight, name)
+		if t.permits > 0 {
+			gauge(c.permits, t.permits, name)
+		}
+	}
+}
+
+type targetGauges struct{ state, budget, inFlight, permits float64 }
+
+// byTarget puts the rows of one target together: one that passes the caller's
+// model on has a circuit per model, and the worst of them is shown.
+func byTarget(rows []holdfast.TargetStatus) map[string]targetGauges {
+	all := map[string]targetGauges{}
+	for _, row := range rows {
+		g := all[row.Name]
+		g.state = max(g.state, breakerState(row.Breaker))
+		g.budget, g.inFlight, g.permits = row.RetryBudget, float64(row.InFlight), float64(row.Permits)
+		all[row.Name] = g
+	}
+	return all
+}
+
+func breakerState(name string) float64 {
+	switch name {
+	case "half_open":
+		return 1
+	case "open", "forced_open":
+		return 2
+	}
+	return 0
+}
