@@ -252,7 +252,7 @@ func (in *incoming) words(reason string, o call.Outcome, wait time.Duration) str
 	case call.ReasonRateLimited:
 		return fmt.Sprintf("Every key of route %q is rate limited by its provider%s", route, after)
 	case call.ReasonDeadlineExceeded:
-		return fmt.Sprintf("The call's time was over after %d attempt(s)%s", in.state.Attempts, ended(o))
+		return fmt.Sprintf("No provider answered in time, after %d attempt(s)%s", in.state.Attempts, ended(o))
 	case call.ReasonUpstreamUnreachable:
 		return fmt.Sprintf("No provider of route %q could be reached in %d attempt(s)%s", route, in.state.Attempts, ended(o))
 	case call.ReasonBadResponse:
@@ -394,6 +394,7 @@ func (in *incoming) problem(f *stream.Fault) call.Problem {
 		}
 		return p
 	case stream.Clock:
+		p.Code = "upstream_timeout"
 		p.Message = "The provider stopped sending (" + f.Clock + " clock); the answer so far is not complete."
 	case stream.Malformed:
 		p.Message = "The provider sent an event that cannot be read; the answer so far is not complete."

@@ -296,7 +296,7 @@ func (*EventStream) Rest(buf []byte) (event, data []byte, ok bool) {
 	return nil, nil, len(buf) == 0
 }
 
-// Whole takes the entire body as one frame.
+// Whole takes the entire body, one JSON document, as one frame.
 type Whole struct{ limit int }
 
 // NewWhole returns a Framing for a body that is one document, held up to limit
@@ -306,8 +306,15 @@ func NewWhole(limit int) *Whole { return &Whole{limit} }
 // Limit is the size up to which the document is held.
 func (f *Whole) Limit() int { return f.limit }
 
-// Next implements Framing: a document is complete when its body ends.
-func (f *Whole) Next([]byte) (int, []byte, []byte, error) { return 0, nil, nil, nil }
+// Next implements Framing: a document is complete when its body ends. It returns
+// ErrFrame as soon as the bytes cannot be a JSON object or array: a page of HTML
+// is not read to its end.
+func (f *Whole) Next(buf []byte) (int, []byte, []byte, error) {
+	if head := bytes.TrimLeft(buf, " \t\r\n"); len(head) > 0 && head[0] != '{' && head[0] != '[' {
+		return 0, nil, nil, ErrFrame
+	}
+	return 0, nil, nil, nil
+}
 
 // Rest implements Framing.
 func (f *Whole) Rest(buf []byte) (event, data []byte, ok bool) { return nil, buf, true }
