@@ -24,13 +24,19 @@ func (c *call) generate() {
 	c.note(func(t *Attempt) { t.InputTokens = a.input })
 	defer c.account()
 	voice := voiceIn(a)
+	c.store(voice)
 	if c.req.stream {
 		c.stream(voice, a.tokens)
 	} else {
 		c.whole(voice.whole(), len(a.tokens))
 	}
-	if c.completed && c.dialect == fault.Responses && c.req.store {
-		c.p.responses.update("resp_"+a.id, func(json.RawMessage, bool) json.RawMessage { return voice.whole() })
+}
+
+// store keeps a response that may be fetched by its id. It exists from its first event
+// on, whether or not the caller hears its end.
+func (c *call) store(v dialectVoice) {
+	if r, ok := v.(*responsesVoice); ok && c.req.store {
+		c.p.responses.update(r.responseID(), func(json.RawMessage, bool) json.RawMessage { return r.whole() })
 	}
 }
 
