@@ -1,0 +1,167 @@
+package admission
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// crowd plays random calls against a door and some targets: they arrive, wait,
+// find targets taken, come back, hold what they got for a while, or are
+// canceled at any point.
+type crowd struct {
+	t       *testing.T
+	r       *rand.Rand
+	seed    uint64
+	door    *Door
+	targets []atomic.Int64 // free permits
+	inside  atomic.Int64
+	served  atomic.Int64
+	limit   int64 // places inside
+}
+
+func newCrowd(t *testing.T, seed uint64) *crowd {
+	r := rand.New(rand.NewPCG(seed, 3))
+	c := &crowd{t: t, r: r, seed: seed, targets: make([]atomic.Int64, 1+r.IntN(3)), limit: int64(r.IntN(4))}
+	c.door = NewDoor("chat", Config{Running: int(c.limit), MaxDepth: 5 + r.IntN(60), MaxWait: time.Duration(1+r.IntN(3000)) * time.Millisecond})
+	for i := range c.targets {
+		c.targets[i].Store(int64(r.IntN(4)))
+	}
+	return c
+}
+
+// arrive starts one call. All its choices are made here, so that a seed means
+// the same calls whatever the scheduler does.
+func (c *crowd) arrive() {
+	may := c.r.IntN(1 << len(c.targets)) // which targets it may use
+	hold := time.Duration(c.r.IntN(400)) * time.Millisecond
+	ctx, cancel := context.WithCancel(context.Background())
+	if c.r.IntN(3) == 0 {
+		ctx, cancel = context.WithTimeout(ctx, time.Duration(c.r.IntN(500))*time.Millisecond)
+	}
+	ticket := Ticket{Jump: c.r.IntN(10) == 0, Ready: func() bool {
+		for i := range c.targets {
+			if may>>i&1 == 1 && c.targets[i].Load() > 0 {
+				return true
+			}
+		}
+		return false
+	}}
+	go func() {
+		defer cancel()
+		p, err := c.door.Enter(ctx, ticket)
+		for err == nil {
+			if n := c.inside.Add(1); c.limit > 0 && n > c.limit {
+				c.t.Errorf("seed %d: %d inside, want at most %d", c.seed, n, c.limit)
+			}
+			i := c.acquire(may)
+			if i >= 0 {
+				c.served.Add(1)
+				time.Sleep(hold)
+				c.targets[i].Add(1)
+				c.door.Wake()
+			}
+			c.inside.Add(-1)
+			if i >= 0 {
+				p.Leave()
+				return
+			}
+			err = p.Back(ctx, nil)
+		}
+		var refusal *Error
+		if ctx.Err() == nil && !errors.As(err, &refusal) {
+			c.t.Errorf("seed %d: %v, want a refusal", c.seed, err)
+		}
+	}()
+}
+
+func (c *crowd) acquire(may int) int {
+	for i := range c.targets {
+		for may>>i&1 == 1 {
+			n := c.targets[i].Load()
+			if n <= 0 {
+				break
+			}
+			if c.targets[i].CompareAndSwap(n, n-1) {
+				return i
+			}
+		}
+	}
+	return -1
+}
+
+// settled checks, when nothing moves, that nobody waits who could go in, and
+// that the books are right.
+func (c *crowd) settled() {
+	synctest.Wait()
+	d := c.door
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.looking || d.again {
+		c.t.Errorf("seed %d: nothing moves, yet somebody is looking", c.seed)
+	}
+	if c.limit > 0 && d.running > int(c.limit) || d.running < 0 {
+		c.t.Errorf("seed %d: %d inside, want at most %d", c.seed, d.running, c.limit)
+	}
+	for i, p := range d.line {
+		if i > 0 && byTurn(d.line[i-1], p) >= 0 {
+			c.t.Errorf("seed %d: the line is out of order at %d", c.seed, i)
+		}
+		if i < window && d.open() && !d.resting && p.isReady() {
+			c.t.Errorf("seed %d: lost wake-up: call %d of %d waits (in vain %v) and could go in", c.seed, i, len(d.line), p.vain)
+		}
+	}
+}
+
+func (c *crowd) play(steps int) {
+	for range steps {
+		switch op := c.r.IntN(100); {
+		case op < 55:
+			c.arrive()
+		case op < 65:
+			c.targets[c.r.IntN(len(c.targets))].Add(1) // a target grows
+			c.door.Wake()
+		case op < 70:
+			c.acquire(1 << c.r.IntN(len(c.targets))) // somebody from outside takes one
+		case op < 73:
+			c.door.Pause()
+			time.Sleep(time.Duration(c.r.IntN(100)) * time.Millisecond)
+			c.door.Resume()
+		case op < 80:
+			c.settled()
+		default:
+			time.Sleep(time.Duration(c.r.IntN(60)) * time.Millisecond)
+		}
+	}
+	c.settled()
+	time.Sleep(time.Hour) // every wait and hold is over
+	c.settled()
+	if running, waiting := c.door.Stats(); running != 0 || waiting != 0 {
+		c.t.Errorf("seed %d: %d inside and %d waiting after everybody has gone", c.seed, running, waiting)
+	}
+}
+
+func TestRandomCrowdsLoseNoWakeUpAndKeepTheBounds(t *testing.T) {
+	seeds := uint64(1200)
+	if testing.Short() {
+		seeds = 100
+	}
+	served := int64(0)
+	for seed := range seeds {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCrowd(t, seed)
+			c.play(150)
+			served += c.served.Load()
+		})
+		if t.Failed() {
+			t.Fatalf("seed %d", seed)
+		}
+	}
+	if served < int64(seeds)*5 {
+		t.Errorf("%d calls were served in %d crowds: they test too little", served, seeds)
+	}
+}
