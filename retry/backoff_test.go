@@ -152,11 +152,11 @@ func TestValidateReportsEverythingThatIsWrong(t *testing.T) {
 	}
 	got := strings.Split(err.Error(), "\n")
 	want := []string{
-		"max_attempts: -2 is not between 1 and 100",
 		"base: 3ns is not between 1ms and 1h0m0s",
 		"cap: 2h0m0s is not between 1ms and 1h0m0s",
 		"budget_ttl: cannot be off",
 		"min_delay: 2s is above max_delay 1s",
+		"max_attempts: -2 is not between 1 and 100",
 		"factor: 0.5 is not between 1 and 100",
 		"budget_ratio: 1.5 is not between 0 and 1",
 		"token_ratio: NaN is not between 0 and 1",

@@ -89,16 +89,18 @@ func (c Config) WithDefaults() Config {
 // Validate reports everything that is wrong with c.
 func (c Config) Validate() error {
 	c = c.WithDefaults()
-	var errs []error
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if c.MaxAttempts < 1 || c.MaxAttempts > 100 {
-		bad("max_attempts: %d is not between 1 and 100", c.MaxAttempts)
+	errs := append(c.badDurations(), c.badNumbers()...)
+	if !slices.Contains(jitters, c.Jitter) {
+		errs = append(errs, fmt.Errorf("jitter: %q is none of %s", c.Jitter, strings.Join(jitters[1:], ", ")))
 	}
+	return errors.Join(errs...)
+}
+
+func (c Config) badDurations() (errs []error) {
 	for _, d := range []struct {
-		name  string
-		value time.Duration
-		least time.Duration // of what is on
-		most  time.Duration
+		name        string
+		value       time.Duration
+		least, most time.Duration // of what is on
 	}{
 		{"base", c.Base, time.Millisecond, time.Hour},
 		{"throttle_base", c.ThrottleBase, time.Millisecond, time.Hour},
@@ -109,21 +111,26 @@ func (c Config) Validate() error {
 		{"budget_ttl", c.BudgetTTL, time.Second, time.Hour},
 	} {
 		if d.value > 0 && (d.value < d.least || d.value > d.most) {
-			bad("%s: %s is not between %s and %s", d.name, d.value, d.least, d.most)
+			errs = append(errs, fmt.Errorf("%s: %s is not between %s and %s", d.name, d.value, d.least, d.most))
 		}
 	}
 	if c.BudgetTTL < 0 {
-		bad("budget_ttl: cannot be off")
+		errs = append(errs, errors.New("budget_ttl: cannot be off"))
 	}
 	if c.MaxDelay > 0 && c.MinDelay > c.MaxDelay {
-		bad("min_delay: %s is above max_delay %s", c.MinDelay, c.MaxDelay)
+		errs = append(errs, fmt.Errorf("min_delay: %s is above max_delay %s", c.MinDelay, c.MaxDelay))
 	}
-	off := math.Inf(-1)
+	return errs
+}
+
+func (c Config) badNumbers() (errs []error) {
+	off := math.Inf(-1) // what may be negative: off
 	for _, f := range []struct {
 		name        string
 		value       float64
 		least, most float64
 	}{
+		{"max_attempts", float64(c.MaxAttempts), 1, 100},
 		{"factor", c.Factor, 1, 100},
 		{"budget_ratio", c.BudgetRatio, off, 1},
 		{"budget_reserve", c.BudgetReserve, off, 1e6},
@@ -132,11 +139,8 @@ func (c Config) Validate() error {
 		{"token_multiplier", c.TokenMultiplier, 1, 100},
 	} {
 		if math.IsNaN(f.value) || f.value < f.least || f.value > f.most {
-			bad("%s: %g is not between %g and %g", f.name, f.value, max(f.least, 0), f.most)
+			errs = append(errs, fmt.Errorf("%s: %g is not between %g and %g", f.name, f.value, max(f.least, 0), f.most))
 		}
 	}
-	if !slices.Contains(jitters, c.Jitter) {
-		bad("jitter: %q is none of %s", c.Jitter, strings.Join(jitters[1:], ", "))
-	}
-	return errors.Join(errs...)
+	return errs
 }
