@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"strconv"
 	"strings"
 	"time"
 
@@ -185,4 +186,41 @@ func (t Table) Classifier(sources ...WaitSource) func(Evidence) call.Verdict {
 		v.Wait, v.HasWait = wait, ok
 		return v
 	}
+}
+
+// Rows returns t as a Markdown table, a line per row, in the order of trial.
+func (t Table) Rows() string {
+	var b strings.Builder
+	b.WriteString("| When | Class | Why |\n| --- | --- | --- |\n")
+	for _, r := range t {
+		class := "`" + r.Class.String() + "`"
+		if r.Category != "" {
+			class += ", category `" + r.Category + "`"
+		}
+		note := r.Note
+		if note == "" {
+			note = "-"
+		}
+		b.WriteString("| " + r.when() + " | " + class + " | " + note + " |\n")
+	}
+	return b.String()
+}
+
+func (r Row) when() string {
+	var parts []string
+	add := func(is bool, text string) {
+		if is {
+			parts = append(parts, text)
+		}
+	}
+	add(r.InBand, "inside an answer")
+	add(r.Code != "", "code `"+r.Code+"`")
+	add(r.Type != "", "type `"+r.Type+"`")
+	add(r.Contains != "", "text \""+r.Contains+"\"")
+	add(r.Status != 0 && r.Through == 0, "status "+strconv.Itoa(r.Status))
+	add(r.Through != 0, "status "+strconv.Itoa(r.Status)+" to "+strconv.Itoa(r.Through))
+	add(r.Waits, "with a wait")
+	add(r.Foreign, "not in JSON")
+	add(r.PassThrough, "on a path that is not read")
+	return strings.Join(parts, ", ")
 }
