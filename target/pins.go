@@ -30,7 +30,7 @@ func newPins(size int, ttl time.Duration) *pins {
 }
 
 // Pin remembers that the state with that id lives at a target, with the account
-// of a key ("" for the caller's own). It replaces what was known of the id.
+// of a key, both by name (call.Upstream.KeyName). It replaces what was known of the id.
 // Empty ids and ids above 512 bytes are not remembered.
 func (p *Pool) Pin(id, target, key string) { p.pins.set(id, target, key) }
 

@@ -206,26 +206,35 @@ func triedAlready(t *call.Target, i int, tried []*call.Key) bool {
 }
 
 // LastResort returns the key to ask when nothing else is left anywhere: one
-// that is not paused for the model, not ejected if possible, else the one whose
-// ejection ends first. It returns nil when every key is paused (the provider
-// has said when to come back) and for a target without keys.
+// that rests for no reason, else the one whose ejection ends first among those
+// not paused for the model, else the one whose pause ends first. It is nil for a
+// target without keys, and only then: a key of ours must never be mistaken for
+// the caller's.
 func (p *Pool) LastResort(t *call.Target, model string) *call.Key {
+	if len(t.Keys) == 0 {
+		return nil
+	}
 	model = asked(t, model)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
-	var best *call.Key
-	var bestUntil time.Time
-	for i := range t.Keys {
+	best := 0
+	bestEjected, bestPaused := p.keyRests(t, 0, model)
+	for i := 1; i < len(t.Keys); i++ {
 		ejected, paused := p.keyRests(t, i, model)
-		if paused.active(now) {
-			continue
-		}
-		if best == nil || ejected.until.Before(bestUntil) {
-			best, bestUntil = &t.Keys[i], ejected.until
+		if sooner(now, ejected, paused, bestEjected, bestPaused) {
+			best, bestEjected, bestPaused = i, ejected, paused
 		}
 	}
-	return best
+	return &t.Keys[best]
+}
+
+// sooner is true when a key is a better last resort than another.
+func sooner(now time.Time, ejected, paused, otherEjected, otherPaused rest) bool {
+	if p, o := paused.left(now), otherPaused.left(now); p != 0 || o != 0 {
+		return p < o
+	}
+	return ejected.left(now) < otherEjected.left(now)
 }
 
 // Usable reports whether t could be asked for a model now: the model is not

@@ -24,6 +24,9 @@ type rest struct {
 
 func (r rest) active(now time.Time) bool { return now.Before(r.until) }
 
+// left is how long r still lasts; 0 if it is over.
+func (r rest) left(now time.Time) time.Duration { return max(0, r.until.Sub(now)) }
+
 // extend makes r last until now+d at least, and reports whether it began.
 func (r *rest) extend(now time.Time, d time.Duration, reason string) (began bool) {
 	began = !r.active(now)

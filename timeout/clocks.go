@@ -99,7 +99,8 @@ type Clocks struct {
 // lock. Stop must be called when the attempt is over.
 func Start(l Limits, cancel func(cause error), tellSlow func()) *Clocks {
 	c := &Clocks{
-		start: time.Now(), cancel: cancel, slow: tellSlow, stream: l.Stream, quiet: l.QuietStart,
+		start: time.Now(), cancel: cancel, slow: tellSlow, stream: l.Stream,
+		quiet: l.QuietStart && l.FirstToken > 0, // without first_token nobody would watch
 		limits: [numClocks]time.Duration{connect: l.Connect, headers: l.Headers, firstToken: l.FirstToken, idle: l.Idle,
 			stall: l.Stall, attempt: l.Attempt, streamTotal: l.StreamTotal, slow: l.Slow},
 		armed: never, paused: never,

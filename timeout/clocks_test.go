@@ -140,6 +140,14 @@ func TestAReasoningModelMayBeSilentUntilItsFirstToken(t *testing.T) {
 	})
 }
 
+func TestAQuietStartWithoutAFirstTokenClockIsWatchedByIdle(t *testing.T) {
+	bubble(t, Limits{Idle: 30 * time.Second, QuietStart: true, Stream: true}, func(t *testing.T, c *Clocks, e *ending) {
+		c.Headers()
+		time.Sleep(time.Minute)
+		e.want(t, ClockIdle, 30*time.Second)
+	})
+}
+
 func TestPingsDoNotHideAStall(t *testing.T) {
 	bubble(t, streamLimits, func(t *testing.T, c *Clocks, e *ending) {
 		c.Headers()
@@ -443,6 +451,7 @@ func (m *model) tick() (expired string, tellSlow bool) {
 
 func (m *model) limitsOf() Limits {
 	d := func(k clock) time.Duration { return time.Duration(m.limits[k]) * time.Millisecond }
+	m.quiet = m.quiet && m.limits[firstToken] > 0
 	return Limits{Connect: d(connect), Headers: d(headers), FirstToken: d(firstToken), Idle: d(idle), Stall: d(stall),
 		Attempt: d(attempt), StreamTotal: d(streamTotal), Slow: d(slow), Stream: m.stream, QuietStart: m.quiet}
 }

@@ -131,7 +131,7 @@ type Limits struct {
 	Stream bool
 
 	// QuietStart lets idle count from the first meaningful event only, not from
-	// the headers.
+	// the headers. It has no effect without FirstToken.
 	QuietStart bool
 }
 
