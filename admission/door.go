@@ -171,7 +171,7 @@ func (d *Door) refuse(now time.Time, p *Place) error {
 // One that would be asked at once is not judged by those before it: they may be
 // waiting for something else.
 func (d *Door) hopeless(now time.Time, p *Place) bool {
-	if len(d.line) == 0 || d.paused || d.open() && len(d.line) < window {
+	if len(d.line) == 0 || d.open() && len(d.line) < window {
 		return false
 	}
 	return d.pace.wait(now, len(d.line)+1, d.running) > p.left()
@@ -217,7 +217,6 @@ func (d *Door) letIn(p *Place) error {
 func (d *Door) depart(p *Place) {
 	d.mu.Lock()
 	d.drop(p, time.Now())
-	d.epoch++ // it may have been let in because of something it will not use
 	d.mu.Unlock()
 	d.look()
 }

@@ -362,6 +362,92 @@ func TestACallThatWasInVainIsNotLetInAgainForNothing(t *testing.T) {
 	})
 }
 
+func TestALeavingCallLetsOneThatWasInVainTryAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDoor(admission.Config{})
+		other, c := enter(d, admission.Ticket{}), enter(d, admission.Ticket{})
+		back := make(chan error, 1)
+		go func() { back <- c.place.Back(context.Background(), nil) }()
+		wantStats(t, d, 1, 1)
+		other.place.Leave()
+		wantStats(t, d, 1, 0)
+		if err := <-back; err != nil {
+			t.Errorf("Back: %v, want nil", err)
+		}
+	})
+}
+
+func TestACallThatCanGoAtOnceIsNotJudgedByThoseThatCannot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDoor(admission.Config{})
+		busy := newTarget(d, 0)
+		stuck := enter(d, admission.Ticket{Ready: busy.ready})
+		time.Sleep(1900 * time.Millisecond) // nobody has gone in for long
+		wantIn(t, enter(d, admission.Ticket{}))
+		wantRefused(t, stuck, admission.ErrTimeout, admission.ReasonTimeout)
+	})
+}
+
+// slowReady is a Ready that takes its time, as one does that is scheduled out:
+// what happens meanwhile must not confuse the door.
+type slowReady struct {
+	asked  chan struct{}
+	answer chan bool
+}
+
+func newSlowReady() *slowReady {
+	return &slowReady{asked: make(chan struct{}), answer: make(chan bool)}
+}
+
+func (s *slowReady) ready() bool {
+	s.asked <- struct{}{}
+	return <-s.answer
+}
+
+func TestWhatHappensWhileACallIsAsked(t *testing.T) {
+	// held is a call that waits and is being asked; resume lets it answer.
+	held := func(d *admission.Door, answer bool) (c *caller, resume func()) {
+		inside := enter(d, admission.Ticket{})
+		slow := newSlowReady()
+		c = enter(d, admission.Ticket{Ready: slow.ready})
+		go inside.place.Leave()
+		<-slow.asked
+		return c, func() {
+			slow.answer <- answer
+			synctest.Wait()
+		}
+	}
+	inBubble("the door is paused", t, func(t *testing.T) {
+		d := newDoor(admission.Config{Running: 1})
+		c, resume := held(d, true)
+		d.Pause()
+		resume()
+		wantWaiting(t, c)
+		wantRefused(t, c, admission.ErrPaused, admission.ReasonTimeout)
+	})
+	inBubble("its caller leaves", t, func(t *testing.T) {
+		d := newDoor(admission.Config{Running: 1})
+		c, resume := held(d, true)
+		c.cancel()
+		<-c.done
+		next := enter(d, admission.Ticket{})
+		resume()
+		wantIn(t, next)
+		wantStats(t, d, 1, 0)
+	})
+	inBubble("a newcomer that cannot wait is asked", t, func(t *testing.T) {
+		d := newDoor(admission.Config{Running: 1})
+		slow := newSlowReady()
+		spent := enter(d, admission.Ticket{Ready: slow.ready, Waited: time.Hour})
+		<-slow.asked
+		next := enter(d, admission.Ticket{}) // the place is promised
+		wantWaiting(t, next)
+		slow.answer <- false
+		wantRefused(t, spent, admission.ErrTimeout, admission.ReasonTimeout)
+		wantIn(t, next)
+	})
+}
+
 func TestAReleaseBetweenTheTryAndTheReturnIsNotLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDoor(admission.Config{})

@@ -154,7 +154,7 @@ func TestRandomCrowdsLoseNoWakeUpAndKeepTheBounds(t *testing.T) {
 	for seed := range seeds {
 		synctest.Test(t, func(t *testing.T) {
 			c := newCrowd(t, seed)
-			c.play(150)
+			c.play(90)
 			served += c.served.Load()
 		})
 		if t.Failed() {

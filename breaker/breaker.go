@@ -382,7 +382,7 @@ func (b *Breaker) trip(now time.Time, cause string) {
 // again while it ramps up is still in its old outage.
 func (b *Breaker) beginOutage(now time.Time, cause string) {
 	_, left := b.share(now)
-	if b.outage.IsZero() || b.state == ForcedClosed || b.state == Closed && left == 0 {
+	if b.outage.IsZero() || b.state == Closed && left == 0 {
 		b.outage, b.doublings = now, 0
 	}
 	b.origin = cause

@@ -594,8 +594,13 @@ func TestTheOpenTimeDoublesOnlyInALongOutage(t *testing.T) {
 		time.Sleep(wait)
 		end(t, b, call.OK, 2)
 		time.Sleep(8 * time.Second)
-		trip(t, b) // a new outage
-		wantRefusal(t, b, 15*time.Second)
+		trip(t, b) // a new outage, which is young and has doubled nothing
+		for range 9 {
+			wantRefusal(t, b, 15*time.Second)
+			time.Sleep(15 * time.Second)
+			end(t, b, call.ProviderFault, 1)
+		}
+		wantRefusal(t, b, 30*time.Second)
 	})
 }
 
@@ -660,6 +665,16 @@ func TestByHand(t *testing.T) {
 		}
 		b.Reset()
 		trip(t, b)
+	})
+	inBubble("closing by hand ends the outage", t, func(t *testing.T) {
+		b := newBreaker(breaker.Config{})
+		trip(t, b)
+		time.Sleep(time.Hour)
+		b.Close(breaker.CauseManual)
+		b.Open("health", time.Second)
+		time.Sleep(time.Second)
+		end(t, b, call.ProviderFault, 1)
+		wantRefusal(t, b, 15*time.Second) // not doubled
 	})
 }
 

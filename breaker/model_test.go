@@ -388,7 +388,7 @@ func TestRandomSchedulesAgreeWithTheModel(t *testing.T) {
 		for seed := range seeds {
 			s := newSchedule(t, seed)
 			s.note("seed %d", seed)
-			s.play(120)
+			s.play(80)
 			seen[s.m.state]++
 			if t.Failed() {
 				t.Fatalf("seed %d", seed)
