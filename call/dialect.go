@@ -93,3 +93,10 @@ type Problem struct {
 	Class   Class
 	Request string // our request id, shown where the dialect has a place for it
 }
+
+// LargeFrames is what a Dialect may know of a frame that is too large to hold:
+// its meaning from the bytes at its head. A Dialect without it has no large
+// frames but content.
+type LargeFrames interface {
+	Large(event, head []byte, s *Stream) Frame
+}

@@ -45,11 +45,13 @@ type Attempt struct {
 
 	buf     []byte
 	pooled  *[]byte
-	out     int  // bytes before it were handed out
-	pos     int  // bytes before it are whole frames
-	end     int  // bytes before it were read
-	opaque  bool // bytes pass unread to the end
-	passing bool // the open frame is beyond the limit: its bytes pass unread
+	out     int        // bytes before it were handed out
+	pos     int        // bytes before it are whole frames
+	end     int        // bytes before it were read
+	whole   bool       // the answer is one document
+	opaque  bool       // bytes pass unread to the end
+	passing bool       // the open frame is beyond the limit: its bytes pass unread
+	large   call.Frame // what that frame means
 	fault   *Fault
 	eof     bool
 	bytes   int64
@@ -62,6 +64,7 @@ type Attempt struct {
 // NewAttempt returns the Attempt that reads src.
 func NewAttempt(src Source) *Attempt {
 	a := &Attempt{src: src, opaque: src.Framing == nil}
+	_, a.whole = src.Framing.(*Whole)
 	a.stream.Request = src.Request
 	a.buf, a.pooled = getBuffer(a.opaque)
 	return a
@@ -209,8 +212,16 @@ func (a *Attempt) look() {
 			a.bound()
 			return
 		}
-		a.judge(n, a.src.Dialect.Frame(event, data, &a.stream))
+		a.judge(n, a.meaning(event, data))
 	}
+}
+
+// meaning asks the dialect about a frame, which may be the whole document.
+func (a *Attempt) meaning(event, data []byte) call.Frame {
+	if a.whole {
+		return a.src.Dialect.Answer(a.src.Op, data, &a.stream)
+	}
+	return a.src.Dialect.Frame(event, data, &a.stream)
 }
 
 // bound keeps what is held within the framing's limit. A frame larger than that
@@ -218,18 +229,15 @@ func (a *Attempt) look() {
 // frames before the commit point are simply let go.
 func (a *Attempt) bound() {
 	limit := a.src.Framing.Limit()
-	_, whole := a.src.Framing.(*Whole)
 	switch {
-	case a.end-a.pos > limit && whole:
+	case a.end-a.pos > limit && a.whole:
 		a.opaque = true
 		a.committed()
 		a.pos = a.end
 	case a.end-a.pos > limit && !a.stream.Started:
 		a.fault = &Fault{Kind: Malformed, Err: errNoEvent}
 	case a.end-a.pos > limit:
-		a.passing = true
-		a.committed()
-		a.skip()
+		a.pass()
 	case a.end-a.out > limit && !a.commit:
 		a.committed()
 	}
@@ -249,9 +257,26 @@ func (a *Attempt) skip() bool {
 		a.pos = a.end
 		return false
 	}
-	a.pos += n
 	a.passing = false
-	return true
+	a.judge(n, a.large)
+	return a.fault == nil && a.pos < a.end
+}
+
+// pass lets the open frame go unread. What it means is judged from its head, and
+// holds from its end on.
+func (a *Attempt) pass() {
+	a.passing = true
+	a.large = call.Frame{Kind: call.FrameContent}
+	if d, ok := a.src.Dialect.(call.LargeFrames); ok {
+		if f, ok := a.src.Framing.(interface {
+			Head([]byte) (event, data []byte)
+		}); ok {
+			event, data := f.Head(a.buf[a.pos:a.end])
+			a.large = d.Large(event, data, &a.stream)
+		}
+	}
+	a.committed()
+	a.skip()
 }
 
 // judge acts on the meaning of the frame of n bytes at pos.
@@ -302,10 +327,6 @@ func (a *Attempt) over(err error) {
 	if a.opaque {
 		return
 	}
-	if whole, ok := a.src.Framing.(*Whole); ok {
-		a.document(whole)
-		return
-	}
 	a.rest()
 	if a.fault == nil && a.commit && !a.src.Dialect.Ended(&a.stream, a.src.Strict) {
 		a.fault = &Fault{Kind: Unterminated}
@@ -322,6 +343,10 @@ func (a *Attempt) rest() {
 		return
 	}
 	event, data, ok := a.src.Framing.Rest(a.buf[a.pos:a.end])
+	if ok && a.whole {
+		a.pos = a.end // white space after the document
+		return
+	}
 	if !ok {
 		a.fault = &Fault{Kind: Malformed, Err: io.ErrUnexpectedEOF}
 		return
@@ -329,16 +354,6 @@ func (a *Attempt) rest() {
 	f := a.src.Dialect.Frame(event, data, &a.stream)
 	if f.Kind == call.FrameMalformed {
 		a.fault = &Fault{Kind: Cut, Err: io.ErrUnexpectedEOF}
-		return
-	}
-	a.judge(a.end-a.pos, f)
-}
-
-func (a *Attempt) document(w *Whole) {
-	_, data, _ := w.Rest(a.buf[a.pos:a.end])
-	f := a.src.Dialect.Answer(a.src.Op, data, &a.stream)
-	if f.Kind == call.FrameMalformed && a.end == a.pos {
-		a.fault = &Fault{Kind: Empty}
 		return
 	}
 	a.judge(a.end-a.pos, f)

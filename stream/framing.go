@@ -159,6 +159,18 @@ func (s *SSE) reset() {
 	*s = SSE{joined: joined}
 }
 
+// Head returns what is known of the frame that begins at buf and is not
+// complete: its event name and the beginning of its payload.
+func (s *SSE) Head(buf []byte) (event, data []byte) {
+	event = s.event.of(buf)
+	if s.data != (span{}) {
+		return event, s.data.of(buf)
+	}
+	var open SSE
+	open.field(buf, s.line, len(buf))
+	return event, open.data.of(buf)
+}
+
 // Skip looks for the end of a frame whose beginning was given up, in bytes that
 // follow what Next or Skip was given before. It returns the number of bytes up
 // to and including its boundary, or -1 when it is not among them.
@@ -297,24 +309,58 @@ func (*EventStream) Rest(buf []byte) (event, data []byte, ok bool) {
 }
 
 // Whole takes the entire body, one JSON document, as one frame.
-type Whole struct{ limit int }
+type Whole struct {
+	limit   int
+	seen    int  // bytes looked at
+	depth   int  // open brackets
+	text    bool // inside a string
+	escaped bool // after a backslash in a string
+	done    bool // the document was returned; white space may follow
+}
 
 // NewWhole returns a Framing for a body that is one document, held up to limit
 // bytes.
-func NewWhole(limit int) *Whole { return &Whole{limit} }
+func NewWhole(limit int) *Whole { return &Whole{limit: limit} }
 
 // Limit is the size up to which the document is held.
 func (f *Whole) Limit() int { return f.limit }
 
-// Next implements Framing: a document is complete when its body ends. It returns
-// ErrFrame as soon as the bytes cannot be a JSON object or array: a page of HTML
-// is not read to its end.
+// Next implements Framing: the document is complete at its last bracket, even if
+// the body never ends. It returns ErrFrame as soon as the bytes cannot be one
+// JSON object or array: a page of HTML is not read to its end.
 func (f *Whole) Next(buf []byte) (int, []byte, []byte, error) {
-	if head := bytes.TrimLeft(buf, " \t\r\n"); len(head) > 0 && head[0] != '{' && head[0] != '[' {
-		return 0, nil, nil, ErrFrame
+	if f.done {
+		if len(bytes.TrimSpace(buf)) > 0 {
+			return 0, nil, nil, ErrFrame
+		}
+		return 0, nil, nil, nil
 	}
+	for i := f.seen; i < len(buf); i++ {
+		c := buf[i]
+		switch {
+		case f.escaped:
+			f.escaped = false
+		case f.text:
+			f.escaped = c == '\\'
+			f.text = c != '"'
+		case c == '{' || c == '[':
+			f.depth++
+		case f.depth == 0 && c != ' ' && c != '\n' && c != '\r' && c != '\t':
+			return 0, nil, nil, ErrFrame
+		case c == '"':
+			f.text = true
+		case c == '}' || c == ']':
+			if f.depth--; f.depth == 0 {
+				f.done = true
+				return i + 1, nil, buf[:i+1], nil
+			}
+		}
+	}
+	f.seen = len(buf)
 	return 0, nil, nil, nil
 }
 
-// Rest implements Framing.
-func (f *Whole) Rest(buf []byte) (event, data []byte, ok bool) { return nil, buf, true }
+// Rest implements Framing: white space may follow the document, nothing else.
+func (f *Whole) Rest(buf []byte) (event, data []byte, ok bool) {
+	return nil, nil, f.done && len(bytes.TrimSpace(buf)) == 0
+}
