@@ -1,6 +1,8 @@
 package config
 
 import (
+	"log/slog"
+
 	"github.com/holdfast-gateway/holdfast/admission"
 	"github.com/holdfast-gateway/holdfast/breaker"
 	"github.com/holdfast-gateway/holdfast/call"
@@ -205,6 +207,15 @@ func (f *File) MainListen() string { return orText(f.Listen, "127.0.0.1:8080") }
 
 // AdminListen is the address for operators, with its default.
 func (f *File) AdminListen() string { return orText(f.Admin.Listen, "127.0.0.1:8081") }
+
+// LogLevel is the least important level that is logged.
+func (f *File) LogLevel() slog.Level {
+	var level slog.Level // info
+	if f.Logs.Level != "" {
+		_ = level.UnmarshalText([]byte(f.Logs.Level)) // one of slog's own words
+	}
+	return level
+}
 
 // Models lists the names that callers may ask for: those of match.model without
 // a star, or the name of a route without match. In file order, once each.

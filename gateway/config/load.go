@@ -111,6 +111,17 @@ func (c *checker) address(key, address string) {
 	}
 }
 
+// CheckListen judges the addresses again, for a program that replaced them.
+func (f *File) CheckListen() error {
+	c := checker{File: &File{source: f.source, InsecureNoAuth: f.InsecureNoAuth}}
+	c.address("listen", f.MainListen())
+	c.address("admin", f.AdminListen())
+	if len(c.errs) == 0 {
+		return nil
+	}
+	return errors.New(c.errs[0].Message)
+}
+
 func isLoopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()

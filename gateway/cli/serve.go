@@ -1,0 +1,153 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/lmittmann/tint"
+	"github.com/spf13/cobra"
+
+	"github.com/holdfast-gateway/holdfast/gateway/config"
+	"github.com/holdfast-gateway/holdfast/gateway/server"
+	"github.com/holdfast-gateway/holdfast/gateway/telemetry"
+)
+
+const defaultFile = "holdfast.yaml"
+
+func (p *program) serve() *cobra.Command {
+	var path, listen, adminListen string
+	var drain time.Duration
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the gateway",
+		Long: "Run the gateway until SIGTERM or an interrupt. Then it stops accepting and waits for answers under way;\n" +
+			"a second signal ends it at once. A changed file is read again by itself, and on SIGHUP; a file with a\n" +
+			"mistake changes nothing. Logs go to standard output: JSON, or text where that is a terminal.",
+		Example: "  holdfast serve -c holdfast.yaml",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			file, err := config.Load(path)
+			if err != nil {
+				return exit{exitUsage, explainMissing(err, path, c.Flags().Changed("config"))}
+			}
+			if listen != "" {
+				file.Listen = listen
+			}
+			if adminListen != "" {
+				file.Admin.Listen = adminListen
+			}
+			if err := file.CheckListen(); err != nil {
+				return exit{exitUsage, err}
+			}
+			return p.run(c.Context(), file, drain)
+		},
+	}
+	c.Flags().StringVarP(&path, "config", "c", defaultFile, "the configuration `file`")
+	c.Flags().StringVar(&listen, "listen", "", "`address` for callers, instead of the file's")
+	c.Flags().StringVar(&adminListen, "admin-listen", "", "`address` for operators, instead of the file's")
+	c.Flags().DurationVar(&drain, "drain", 10*time.Minute, "how long answers under way may take after the end was asked for")
+	return c
+}
+
+// explainMissing says what to do about a file that is not there because nobody
+// named one.
+func explainMissing(err error, path string, named bool) error {
+	if _, statErr := os.Stat(path); named || !errors.Is(statErr, os.ErrNotExist) {
+		return err
+	}
+	return fmt.Errorf("no %s here; name the configuration with -c FILE", path)
+}
+
+// run serves until a signal says otherwise.
+func (p *program) run(ctx context.Context, file *config.File, drain time.Duration) error {
+	level := &slog.LevelVar{}
+	level.Set(file.LogLevel())
+	queue := telemetry.NewQueue()
+	log := slog.New(queue.Handler(logHandler(p.out, file.Logs.Format, level)))
+	defer closeQueue(queue)
+
+	s, err := server.New(file, server.Options{Drain: drain, Log: log, Level: level, Dropped: queue.Dropped, Version: p.version})
+	if err != nil {
+		return exit{exitUsage, err}
+	}
+	if err := s.Start(); err != nil {
+		return exit{exitFailed, err}
+	}
+	log.Info("serving", "version", p.version, "callers", "http://"+s.Addr(), "operators", "http://"+s.AdminAddr(), "file", file.Path())
+
+	ctx, now, stop := signals(ctx, func() { _ = s.Reload() }) // logged there
+	defer stop()
+	err = s.Run(ctx, now)
+	if err != nil {
+		log.Error("ended", "error", err.Error())
+	} else {
+		log.Info("ended")
+	}
+	switch {
+	case errors.Is(err, server.ErrCut):
+		return exit{code: exitInterrupted}
+	case err != nil:
+		return exit{exitFailed, err}
+	}
+	return nil
+}
+
+func closeQueue(q *telemetry.Queue) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	_ = q.Close(ctx) // a log that nobody reads must not hold the process
+}
+
+// signals watches for the signals of a long-running command: the first SIGTERM
+// or interrupt ends the context, the second closes now, SIGHUP calls reload.
+// stop ends the watching; nothing is called after it returned.
+func signals(parent context.Context, reload func()) (ctx context.Context, now <-chan struct{}, stop func()) {
+	ctx, cancel := context.WithCancel(parent)
+	caught := make(chan os.Signal, 4)
+	signal.Notify(caught, syscall.SIGTERM, os.Interrupt, syscall.SIGHUP)
+	atOnce, quit, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for ends := 0; ; {
+			select {
+			case <-quit:
+				return
+			case s := <-caught:
+				if s == syscall.SIGHUP {
+					reload()
+					continue
+				}
+				if ends++; ends == 2 {
+					close(atOnce)
+				}
+				cancel()
+			}
+		}
+	}()
+	return ctx, atOnce, func() {
+		signal.Stop(caught)
+		close(quit)
+		<-done
+		cancel()
+	}
+}
+
+// logHandler writes JSON for machines and coloured text for people. NO_COLOR
+// takes the colours away.
+func logHandler(out io.Writer, format string, level slog.Leveler) slog.Handler {
+	terminal := isTerminal(out)
+	if format == "json" || format != "text" && !terminal {
+		return slog.NewJSONHandler(out, &slog.HandlerOptions{Level: level})
+	}
+	return tint.NewHandler(out, &tint.Options{
+		Level: level, TimeFormat: "15:04:05.000",
+		NoColor: !terminal || os.Getenv("NO_COLOR") != "",
+	})
+}

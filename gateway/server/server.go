@@ -1,0 +1,265 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/holdfast-gateway/holdfast"
+	"github.com/holdfast-gateway/holdfast/call"
+	"github.com/holdfast-gateway/holdfast/gateway/config"
+	"github.com/holdfast-gateway/holdfast/gateway/edge"
+	"github.com/holdfast-gateway/holdfast/gateway/telemetry"
+)
+
+// Options are what a Server needs besides its file. A zero field means the
+// default beside it.
+type Options struct {
+	Drain    time.Duration     // how long answers under way may take after the end was asked for; 10m
+	Watch    time.Duration     // how often the file is looked at for changes; 2s, negative: never
+	Log      *slog.Logger      // must not block; nil: nothing is logged
+	Level    *slog.LevelVar    // follows logs.level of the file; nil: does not
+	Dropped  func() int64      // log lines dropped so far; nil: unknown
+	Recorder call.Recorder     // hears every event too; nil: nobody
+	Upstream http.RoundTripper // to the providers; nil: the transport's own
+	Version  string            // of the binary
+}
+
+// Server is a gateway. Make it with New, then Start, then Run.
+type Server struct {
+	options   Options
+	log       *slog.Logger
+	transport *holdfast.Transport
+	metrics   *telemetry.Metrics
+	current   atomic.Pointer[loaded]
+	draining  atomic.Bool
+	started   time.Time
+
+	main, admin       *http.Server
+	listener, adminAt net.Listener
+
+	reload sync.Mutex
+	path   string
+	digest [32]byte // of the file as it was last read
+}
+
+// loaded is what one reading of the file left behind.
+type loaded struct {
+	file    *config.File
+	primary map[string]map[string]bool // route, then targets of its first place
+	at      time.Time
+	problem string // why the last reading was refused; "" if it was not
+}
+
+// New returns a Server for a file. It opens nothing.
+func New(file *config.File, o Options) (*Server, error) {
+	if o.Drain <= 0 {
+		o.Drain = 10 * time.Minute
+	}
+	if o.Watch == 0 {
+		o.Watch = 2 * time.Second
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{options: o, log: o.Log, path: file.Path(), started: time.Now()}
+	s.metrics = telemetry.NewMetrics(telemetry.Sources{
+		Status: s.status, Degraded: s.degraded, Dropped: o.Dropped, Version: o.Version, Go: runtime.Version(),
+	})
+	c, err := s.transportConfig(file)
+	if err != nil {
+		return nil, err
+	}
+	if s.transport, err = holdfast.NewTransport(c); err != nil {
+		return nil, err
+	}
+	s.adopt(file)
+	s.digest = digestOf(s.path)
+	return s, nil
+}
+
+func (s *Server) transportConfig(file *config.File) (holdfast.Config, error) {
+	c, err := file.Holdfast()
+	if err != nil {
+		return c, err
+	}
+	recorders := []call.Recorder{s.metrics, telemetry.Logs{To: s.log, Outcome: s.metrics.Outcome}}
+	if s.options.Recorder != nil {
+		recorders = append(recorders, s.options.Recorder)
+	}
+	c.Recorder, c.Transport = telemetry.Both(recorders...), s.options.Upstream
+	return c, nil
+}
+
+// adopt makes a file that was put in force the one that is asked about models,
+// first choices and the level of the log.
+func (s *Server) adopt(file *config.File) {
+	l := &loaded{file: file, primary: map[string]map[string]bool{}, at: time.Now()}
+	if c, err := file.Holdfast(); err == nil {
+		for _, r := range c.Routes {
+			l.primary[r.Name] = firstPlace(r.Targets)
+		}
+	}
+	s.current.Store(l)
+	s.metrics.Reloaded(true)
+	if s.options.Level != nil {
+		s.options.Level.Set(file.LogLevel())
+	}
+}
+
+// firstPlace returns the targets that share a route's first place: the first
+// one, and with a weight its neighbours that have one too.
+func firstPlace(targets []holdfast.Target) map[string]bool {
+	first := map[string]bool{}
+	for i, t := range targets {
+		if i > 0 && (targets[0].Weight == 0 || t.Weight == 0) {
+			break
+		}
+		first[t.Name] = true
+	}
+	return first
+}
+
+func (s *Server) degraded(route, target string) bool {
+	l := s.current.Load()
+	if l == nil || target == "" {
+		return false
+	}
+	first, known := l.primary[route]
+	return known && !first[target]
+}
+
+func (s *Server) models() []string { return s.current.Load().file.Models() }
+
+func (s *Server) status() holdfast.Status {
+	if s.transport == nil { // a scrape cannot come before Start
+		return holdfast.Status{}
+	}
+	return s.transport.Status()
+}
+
+// Start opens the listeners. The error says which address cannot be used.
+func (s *Server) Start() error {
+	file := s.current.Load().file
+	door := edge.New(edge.Config{Transport: s.transport, Models: s.models, Log: s.log})
+	together := sameAddress(file.MainListen(), file.AdminListen())
+	var err error
+	if s.listener, err = net.Listen("tcp", file.MainListen()); err != nil {
+		return fmt.Errorf("cannot listen on %s: %w", file.MainListen(), bare(err))
+	}
+	s.main = s.newServer(s.callers(door, together))
+	if together {
+		return nil
+	}
+	if s.adminAt, err = net.Listen("tcp", file.AdminListen()); err != nil {
+		_ = s.listener.Close()
+		return fmt.Errorf("cannot listen on %s: %w", file.AdminListen(), bare(err))
+	}
+	s.admin = s.newServer(s.operators(http.NotFoundHandler()))
+	return nil
+}
+
+// sameAddress reports whether two addresses are one listener. Port 0 means any
+// free port, a different one each time.
+func sameAddress(a, b string) bool {
+	_, port, _ := net.SplitHostPort(a)
+	return a == b && port != "0"
+}
+
+// bare takes the address out of a listen error, which names it already.
+func bare(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op.Err
+	}
+	return err
+}
+
+func (s *Server) newServer(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+}
+
+// Addr is the address that callers use, once started.
+func (s *Server) Addr() string { return s.listener.Addr().String() }
+
+// AdminAddr is the address for operators, once started; that of callers when
+// they share one.
+func (s *Server) AdminAddr() string {
+	if s.adminAt == nil {
+		return s.Addr()
+	}
+	return s.adminAt.Addr().String()
+}
+
+// ErrCut is returned by Run when answers under way had to be cut.
+var ErrCut = errors.New("server: answers under way were cut")
+
+// Run serves until ctx ends, then drains: /readyz says 503, nothing new is
+// accepted, answers under way may go on for the drain time or until now is
+// closed. It returns nil after a clean end, ErrCut when it had to cut answers,
+// or why a listener failed. Everything it started has ended when it returns.
+func (s *Server) Run(ctx context.Context, now <-chan struct{}) error {
+	watching, stopWatching := context.WithCancel(ctx)
+	defer stopWatching()
+	var running sync.WaitGroup
+	failed := make(chan error, 2)
+	serve := func(server *http.Server, l net.Listener) {
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			failed <- err
+		}
+	}
+	running.Go(func() { serve(s.main, s.listener) })
+	if s.admin != nil {
+		running.Go(func() { serve(s.admin, s.adminAt) })
+	}
+	running.Go(func() { s.watch(watching) })
+
+	var err error
+	select {
+	case <-ctx.Done():
+		err = s.drain(now)
+	case err = <-failed:
+		_ = s.main.Close()
+	}
+	if s.admin != nil {
+		_ = s.admin.Close()
+	}
+	stopWatching()
+	running.Wait()
+	return errors.Join(err, s.transport.Close())
+}
+
+// drain ends the callers' listener, gently for a while.
+func (s *Server) drain(now <-chan struct{}) error {
+	s.draining.Store(true)
+	s.log.Info("draining", "for_at_most", s.options.Drain.String())
+	ctx, cancel := context.WithTimeout(context.Background(), s.options.Drain)
+	defer cancel()
+	finished := make(chan struct{})
+	defer close(finished)
+	go func() { // ends with this function
+		select {
+		case <-now:
+			cancel()
+		case <-finished:
+		}
+	}()
+	if err := s.main.Shutdown(ctx); err == nil {
+		return nil
+	}
+	_ = s.main.Close()
+	return ErrCut
+}
