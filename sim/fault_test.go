@@ -283,7 +283,7 @@ func TestDivergeSaysOtherWordsTheSecondTime(t *testing.T) {
 
 func TestBigFrameIsOneEventOfTwoMegabytes(t *testing.T) {
 	_, s := start(t, sim.Dials{OutputTokens: 2})
-	for _, d := range dialects {
+	for _, d := range []dialect{dialects[0], dialects[2]} {
 		got := post(t, s.URL+d.path, d.ask("sim/big-frame", "hi", true))
 		if ts := tokens(got.body); got.err != nil || len(ts) != 3 || len(ts[0]) < 2<<20 || !strings.Contains(got.body, d.done) {
 			t.Errorf("%s: %d tokens, the first of %d bytes, %v", d.name, len(ts), len(ts[0]), got.err)
@@ -328,8 +328,6 @@ func TestFaultsOfTheWireAlsoBreakOtherEndpoints(t *testing.T) {
 	}
 }
 
-// TestEveryFaultIsDistinguishable asks every documented fault that ends by itself and
-// checks that the log names it and that something differs from a sound answer.
 func TestEveryFaultThatEndsByItselfIsRecordedUnderItsName(t *testing.T) {
 	p, s := start(t, sim.Dials{})
 	endless := map[string]bool{"silent": true, "slow-first-token-20s": true, "stall-after-20": true, "never-closes": true,

@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -49,6 +51,23 @@ func TestSpeechDoesNotDependOnItsLength(t *testing.T) {
 	}
 	if short, long := speech(13), speech(200); !strings.HasPrefix(long, short) {
 		t.Errorf("%q does not begin with %q", long, short)
+	}
+}
+
+func TestDrawsHaveTheQuantilesTheyWereFittedTo(t *testing.T) {
+	for name, timing := range timings {
+		for _, s := range []spread{timing.whole, timing.stream} {
+			rng := rand.New(rand.NewPCG(1, 2))
+			draws := make([]float64, 5000)
+			for i := range draws {
+				draws[i] = s.draw(rng, longestWhole).Seconds()
+			}
+			slices.Sort(draws)
+			p50, p95 := draws[len(draws)/2]/s.p50, draws[len(draws)*95/100]/s.p95
+			if p50 < 0.9 || p50 > 1.1 || p95 < 0.85 || p95 > 1.15 || draws[len(draws)-1] > longestWhole.Seconds() {
+				t.Errorf("%s: median and 95th percentile are %.2f and %.2f of the recorded ones", name, p50, p95)
+			}
+		}
 	}
 }
 

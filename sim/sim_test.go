@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -222,5 +223,6 @@ func last(t *testing.T, p *sim.Provider) sim.Attempt {
 		if t.Context().Err() != nil {
 			t.Fatal("the attempt has not ended")
 		}
+		runtime.Gosched()
 	}
 }

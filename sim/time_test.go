@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -238,45 +239,63 @@ func TestTheCallersLeavingStopsTheAnswerAtOnce(t *testing.T) {
 	})
 }
 
+// direct calls the provider without a network, which is faster for many calls.
+func direct(p *sim.Provider, d dialect, body string) (status int, took time.Duration) {
+	began, w := time.Now(), httptest.NewRecorder()
+	p.ServeHTTP(w, httptest.NewRequest("POST", d.path, strings.NewReader(body)))
+	return w.Code, time.Since(began)
+}
+
 func TestCalibratedWaitsAreThoseOfTrueProviders(t *testing.T) {
-	bubble(t, sim.Calibrated(), func(t *testing.T, p *sim.Provider, client *http.Client) {
-		// The recorded median and 95th percentile, in seconds, and how much 400 draws may stray.
+	synctest.Test(t, func(t *testing.T) {
+		p := sim.New(sim.Config{Dials: sim.Calibrated()})
+		// The recorded median and 95th percentile, in seconds, and how far 400 draws may stray.
 		for _, c := range []struct {
 			d        dialect
-			stream   bool
 			p50, p95 float64
-		}{{dialects[0], true, 0.5, 6.9}, {dialects[0], false, 2.1, 12.8}, {dialects[2], true, 1.8, 3.5}, {dialects[2], false, 2.4, 5.2}} {
+		}{{dialects[0], 2.1, 12.8}, {dialects[2], 2.4, 5.2}} {
 			const n = 400
 			slow, verySlow := 0, 0
 			for range n {
-				headers, _, err := listen(t, client, c.d, c.d.ask("m", "hi", c.stream), time.Hour)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if headers.Seconds() > c.p50 {
+				_, took := direct(p, c.d, c.d.ask("m", "hi", false))
+				if took.Seconds() > c.p50 {
 					slow++
 				}
-				if headers.Seconds() > c.p95 {
+				if took.Seconds() > c.p95 {
 					verySlow++
 				}
 			}
 			if slow < n*4/10 || slow > n*6/10 || verySlow < n/50 || verySlow > n/10 {
-				t.Errorf("%s stream=%v: %d of %d above the median, %d above the 95th percentile", c.d.name, c.stream, slow, n, verySlow)
+				t.Errorf("%s: %d of %d above the median, %d above the 95th percentile", c.d.name, slow, n, verySlow)
 			}
 		}
 	})
 }
 
+func TestCalibratedStreamsSpeakAtFiftyTokensASecond(t *testing.T) {
+	bubble(t, sim.Calibrated(), func(t *testing.T, p *sim.Provider, client *http.Client) {
+		d := dialects[0]
+		headers, got, err := listen(t, client, d, d.ask("m", "hi", true), time.Hour)
+		if err != nil || headers == 0 {
+			t.Fatalf("headers after %s, %v; want a wait", headers, err)
+		}
+		if took := got[len(got)-1].at - headers; took != 19*20*time.Millisecond {
+			t.Errorf("20 tokens took %s after the headers, want 380ms", took)
+		}
+	})
+}
+
 func TestSlowModeSlowsOneCallInTwenty(t *testing.T) {
-	bubble(t, sim.Dials{FirstTokenDelay: 200 * time.Millisecond, Seed: 3}, func(t *testing.T, p *sim.Provider, client *http.Client) {
+	synctest.Test(t, func(t *testing.T) {
+		p := sim.New(sim.Config{Dials: sim.Dials{FirstTokenDelay: 200 * time.Millisecond, Seed: 3}})
 		d, slow := dialects[0], 0
 		for range 1000 {
-			headers, _, err := listen(t, client, d, d.ask("sim/slow-mode", "hi", false), time.Hour)
-			switch {
-			case err == nil && headers == 2*time.Second:
+			switch _, took := direct(p, d, d.ask("sim/slow-mode", "hi", false)); took {
+			case 2 * time.Second:
 				slow++
-			case err != nil || headers != 200*time.Millisecond:
-				t.Fatalf("headers after %s, %v; want 200ms or 2s", headers, err)
+			case 200 * time.Millisecond:
+			default:
+				t.Fatalf("took %s, want 200ms or 2s", took)
 			}
 		}
 		if slow < 25 || slow > 80 {
@@ -286,15 +305,16 @@ func TestSlowModeSlowsOneCallInTwenty(t *testing.T) {
 }
 
 func TestFaultProbabilityIsAShareOfTheCalls(t *testing.T) {
-	bubble(t, sim.Dials{Fault: "500", FaultProbability: 0.05}, func(t *testing.T, p *sim.Provider, client *http.Client) {
-		d := dialects[0]
-		for range 2000 {
-			do(t, client, "POST", "http://sim.test"+d.path, d.ask("m", "hi", false))
+	p := sim.New(sim.Config{Dials: sim.Dials{Fault: "500", FaultProbability: 0.05}})
+	d, failed := dialects[0], 0
+	for range 2000 {
+		if status, _ := direct(p, d, d.ask("m", "hi", false)); status == 500 {
+			failed++
 		}
-		if n := p.Counts().ByStatus[500]; n < 60 || n > 150 {
-			t.Errorf("%d of 2000 calls failed, want about 100", n)
-		}
-	})
+	}
+	if failed < 60 || failed > 150 {
+		t.Errorf("%d of 2000 calls failed, want about 100", failed)
+	}
 }
 
 func TestLimitsRefuseWithTheirOwnWait(t *testing.T) {
