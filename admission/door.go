@@ -52,7 +52,8 @@ type Ticket struct {
 	CommitBy time.Time
 
 	// Ready says whether some target could take the call now; nil means always.
-	// It is asked often, from any goroutine, with no lock of the Door held; it
+	// It is asked often, from any goroutine, with no lock of the Door held, and
+	// may be in the middle of an answer when Enter or Back returns an error. It
 	// must be quick, must not block and must not call the Door.
 	Ready func() bool
 
