@@ -218,6 +218,10 @@ func TestAnExpensiveRetryWaitsForSuccessesAndAnUnbilledOneDoesNot(t *testing.T) 
 		if _, denied := b.Withdraw(50_000, true); denied != "" {
 			t.Errorf("a cheaper one was denied by %q", denied)
 		}
+		b.Reconfigure(Config{TokenReserve: 10}) // far below what is already spent
+		if _, denied := b.Withdraw(150_000, false); denied != "" {
+			t.Errorf("one after unbilled attempts was denied by %q", denied)
+		}
 	})
 }
 

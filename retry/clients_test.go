@@ -52,6 +52,18 @@ func TestTheOldestFailureIsForgottenFirstAndARepeatedOneIsNew(t *testing.T) {
 	}
 }
 
+func TestTheOldPlaceOfARepeatedFailureDoesNotForgetTheNewOne(t *testing.T) {
+	c := NewClients(4, time.Hour)
+	for _, i := range []byte{0, 1, 0, 2, 3} { // 3 takes the place that 0 had first
+		c.Failed("ada", [32]byte{i})
+	}
+	for i := range byte(4) {
+		if !c.Seen("ada", [32]byte{i}) {
+			t.Errorf("failure %d of four is forgotten", i)
+		}
+	}
+}
+
 func TestClientsAgreeWithANaiveLog(t *testing.T) {
 	for seed := range uint64(50) {
 		synctest.Test(t, func(t *testing.T) {

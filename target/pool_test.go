@@ -417,11 +417,15 @@ func TestASuccessThatBeganBeforeTheEjectionProvesNothing(t *testing.T) {
 		a := targetWith("a", "m", "k1", "k2")
 		time.Sleep(time.Minute)
 		p.Report(via(a, 0), outcome(call.Auth)) // revoked while a stream was running
+		p.Report(via(a, 1), outcome(call.NotFound))
 		time.Sleep(10 * time.Second)
 		o := outcome(call.OK)
 		o.Duration = time.Minute
 		p.Report(via(a, 0), o)
 		wantKeys(t, p, a, "m", "k2")
+		if ok, _ := p.Usable(a, "m"); ok {
+			t.Error("the model is not ejected any more")
+		}
 	})
 }
 
@@ -528,6 +532,12 @@ func TestTypicalIsTheMedianOfTheLastFifty(t *testing.T) {
 		}
 		if got := p.Typical("a", "m"); got != 8*time.Second {
 			t.Errorf("fifty newer ones: got %s, want 8s", got)
+		}
+		for range 50 {
+			p.Observe(via(a, 0), 2*time.Second)
+		}
+		if got := p.Typical("a", "m"); got != 2*time.Second {
+			t.Errorf("and fifty newer ones: got %s, want 2s", got)
 		}
 		if got := p.Typical("a", "n") + p.Typical("b", "m"); got != 0 {
 			t.Errorf("what was never observed takes %s", got)

@@ -233,14 +233,14 @@ func TestBytesWhileTheCallerDoesNotReadCount(t *testing.T) {
 
 func TestAfterTheTerminatorOnlyLingerCounts(t *testing.T) {
 	limits := streamLimits
-	limits.StreamTotal = 10 * time.Second
+	limits.Attempt, limits.Stall, limits.StreamTotal = 10*time.Second, 100*time.Millisecond, 100*time.Millisecond
 	bubble(t, limits, func(t *testing.T, c *Clocks, e *ending) {
 		c.Headers()
-		c.Commit()
 		time.Sleep(9500 * time.Millisecond)
 		c.Linger(time.Second)
 		c.Meaningful() // too late to start anything again
 		c.Commit()
+		c.Reading(false)
 		c.Byte()
 		time.Sleep(time.Hour)
 		e.want(t, ClockLinger, 10500*time.Millisecond)
@@ -510,6 +510,9 @@ func agree(t *testing.T, r *rand.Rand, m *model, seed uint64) string {
 				operations[op](c)
 			}
 		}
+	}
+	if got := e.now(); got.calls > 1 || got.slow > 1 {
+		t.Fatalf("seed %d: told too often: %+v", seed, got)
 	}
 	return e.now().clock
 }
