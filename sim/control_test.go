@@ -82,10 +82,10 @@ func TestARequiredKeyIsCheckedInEveryForm(t *testing.T) {
 			}
 		}
 	}
-	log, _ := json.Marshal(p.Log())
+	log := fmt.Appendf(nil, "%+v %+v", p.Log(), p.Dials())
 	for _, key := range []string{"right", "wrong"} {
 		if strings.Contains(string(log), key) {
-			t.Errorf("the log holds the key %q", key)
+			t.Errorf("the log or the dials show the key %q", key)
 		}
 	}
 	if a := p.Log()[0]; len(a.KeyDigest) != 8 {

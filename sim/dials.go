@@ -136,6 +136,15 @@ func (d Dials) toJSON() dialsJSON {
 // MarshalJSON writes all dials but the required key.
 func (d Dials) MarshalJSON() ([]byte, error) { return json.Marshal(d.toJSON()) }
 
+// String is the dials as JSON, so that a log line never holds the required key.
+func (d Dials) String() string {
+	b, err := d.MarshalJSON()
+	if err != nil {
+		return "sim: dials: " + err.Error() // a number that JSON cannot say
+	}
+	return string(b)
+}
+
 // turned returns d with the changes that the JSON object in r asks for; fields it does
 // not name stay. An unknown field or a value that Validate refuses is an error.
 func (d Dials) turned(r io.Reader) (Dials, error) {
