@@ -468,7 +468,7 @@ func TestANegativeTimeTurnsAReactionOff(t *testing.T) {
 }
 
 func TestTheMemoryForModelsIsBoundedAndGarbageBlamesNobody(t *testing.T) {
-	bubble(t, func(t *testing.T, p *Pool, _ *[]told) {
+	bubble(t, func(t *testing.T, p *Pool, events *[]told) {
 		a := targetWith("a", "", "k1")
 		u := via(a, 0)
 		for i := range 5000 { // somebody asks for names that do not exist
@@ -477,6 +477,9 @@ func TestTheMemoryForModelsIsBoundedAndGarbageBlamesNobody(t *testing.T) {
 		}
 		if n := len(p.upstreams["a"].models); n != maxModels {
 			t.Errorf("%d models are remembered, want %d", n, maxModels)
+		}
+		if n, m := len(*events), len(p.Snapshot()); n != maxModels || m != maxModels {
+			t.Errorf("%d ejections were told and %d are shown, want %d", n, m, maxModels)
 		}
 		if ok, _ := p.Usable(a, "real"); !ok {
 			t.Error("a real model is ejected for the made-up ones")
