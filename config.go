@@ -293,7 +293,7 @@ func profile(name string) (defaults, error) {
 		return defaults{}, nil
 	case "interactive":
 		return defaults{
-			Timeout: timeout.Config{Attempt: 8 * time.Second, FirstToken: 8 * time.Second, FirstTokenReasoning: 8 * time.Second, Total: 9 * time.Second},
+			Timeout: timeout.Config{Attempt: 8 * time.Second, AttemptFixed: true, FirstToken: 8 * time.Second, FirstTokenReasoning: 8 * time.Second, Total: 9 * time.Second},
 			Retry:   retry.Config{MaxAttempts: 3, MinDelay: 500 * time.Millisecond, MaxDelay: 2500 * time.Millisecond},
 			Queue:   admission.Config{Running: 4, MaxDepth: 50},
 			Breaker: breaker.Config{

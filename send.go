@@ -295,6 +295,7 @@ func (s *sending) framing(resp *http.Response) stream.Framing {
 // firstToken is told at the first meaningful event.
 func (s *sending) firstToken(after time.Duration) {
 	s.permit.FirstToken()
+	s.post.wake() // a half-open probe has given its lease back
 	if s.in.Request.Stream {
 		s.in.house.memory.pool.Observe(s.upstream, after)
 	}

@@ -396,4 +396,3 @@ func closeBody(req *http.Request) {
 		_ = req.Body.Close()
 	}
 }
-
