@@ -220,11 +220,7 @@ func (in *incoming) tellProblem(p call.Problem, o call.Outcome, wait time.Durati
 	}
 	status, body := in.dialect.Refusal(p)
 	h := http.Header{"Content-Type": {"application/json"}}
-	if in.dialect.Name() == "messages" {
-		h.Set("Request-Id", in.ID)
-	} else {
-		h.Set("X-Request-Id", in.ID)
-	}
+	h.Set(in.vendor.RequestID, in.ID)
 	in.retryHeaders(h, p.Reason, wait)
 	o.Status = 0
 	return in.whole(status, h, body, o, "gateway", p.Reason)
@@ -299,10 +295,8 @@ func (in *incoming) statusFor(o call.Outcome) int {
 	case call.Throttled, call.QuotaExhausted:
 		return http.StatusTooManyRequests
 	case call.Overloaded:
-		if in.dialect.Name() == "messages" {
-			return 529
-		}
-		return http.StatusServiceUnavailable
+		status, _ := in.dialect.Refusal(call.Problem{Reason: call.ReasonShed}) // each dialect has its own word for it
+		return status
 	case call.ClientError, call.ContextLength, call.PolicyViolation:
 		return http.StatusBadRequest
 	case call.Auth:

@@ -223,7 +223,7 @@ func (t Target) validate() error {
 // fill sets what follows from other fields.
 func (t *Target) fill() {
 	if t.Vendor == "" && t.BaseURL == "" {
-		t.Vendor = "openai"
+		t.Vendor = all.Default
 	}
 	if t.Vendor == "" {
 		if u, err := url.Parse(t.BaseURL); err == nil {
@@ -256,7 +256,7 @@ func vendorOf(host string) string {
 	if v := all.ByHost(host); v != nil {
 		return v.Name
 	}
-	return "openai"
+	return all.Default
 }
 
 func vendorNames() []string {

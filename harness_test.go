@@ -23,13 +23,14 @@ import (
 // world is a house with simulated providers around it, joined by in-memory
 // connections, for use inside a synctest bubble.
 type world struct {
-	t    *testing.T
-	sims map[string]*sim.Provider
-	base *http.Transport
-	near bool // calls go to the handlers without a wire
-	hf   *holdfast.Transport
-	mu   sync.Mutex
-	seen []call.Event
+	t     *testing.T
+	sims  map[string]*sim.Provider
+	base  *http.Transport
+	near  bool // calls go to the handlers without a wire
+	quiet bool // events are not kept
+	hf    *holdfast.Transport
+	mu    sync.Mutex
+	seen  []call.Event
 }
 
 // build starts one simulated provider per name, reachable as http://NAME, and a
@@ -83,6 +84,9 @@ func (w *world) stop(f func()) { w.t.Cleanup(f) }
 func (w *world) record(e *call.Event) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.quiet {
+		return
+	}
 	w.seen = append(w.seen, *e)
 }
 

@@ -15,8 +15,6 @@ import (
 
 	"github.com/holdfast-gateway/holdfast/admission"
 	"github.com/holdfast-gateway/holdfast/call"
-	"github.com/holdfast-gateway/holdfast/dialect/chat"
-	"github.com/holdfast-gateway/holdfast/dialect/messages"
 	"github.com/holdfast-gateway/holdfast/dispatch"
 	"github.com/holdfast-gateway/holdfast/provider"
 	"github.com/holdfast-gateway/holdfast/provider/all"
@@ -99,22 +97,14 @@ func credentialDigest(h http.Header) string {
 func (in *incoming) recognise() {
 	for _, v := range all.Vendors() {
 		if ep := v.Endpoint(in.Method, in.Path); ep.Op != call.OpOther && ep.Dialect != nil {
-			in.Op, in.dialect, in.guarded = ep.Op, ep.Dialect, true
+			in.Op, in.dialect, in.vendor, in.guarded = ep.Op, ep.Dialect, v, true
 			in.Safe = true
 			return
 		}
 	}
-	in.dialect = chat.New()
-	if speaksAnthropic(in.req) {
-		in.dialect = messages.New()
-	}
+	in.vendor = all.Claiming(in.req.Header, in.Path)
+	in.dialect = in.vendor.Dialect
 	in.Safe = in.Method == http.MethodGet || in.Method == http.MethodHead || in.req.Header.Get("Idempotency-Key") != ""
-}
-
-// speaksAnthropic reports whether a request on a path nobody reads comes from an
-// Anthropic client.
-func speaksAnthropic(req *http.Request) bool {
-	return req.Header.Get("Anthropic-Version") != "" || strings.Contains(req.URL.Path, "/v1/messages")
 }
 
 // vendorFor returns the vendor whose tables fit a request to a host nobody
@@ -123,10 +113,7 @@ func vendorFor(req *http.Request) string {
 	if v := all.ByHost(req.URL.Hostname()); v != nil {
 		return v.Name
 	}
-	if speaksAnthropic(req) {
-		return "anthropic"
-	}
-	return "openai"
+	return all.Claiming(req.Header, req.URL.Path).Name
 }
 
 func known(host string) bool { return all.ByHost(host) != nil }
@@ -198,7 +185,7 @@ func (in *incoming) chooseRoute(name string) *refusal {
 		return nil
 	}
 	if name == "" && !in.guarded {
-		in.route = h.passThrough(in.dialect.Name() == "messages")
+		in.route = h.passThrough(in.vendor)
 		if in.route == nil {
 			return &refusal{call.ReasonUnknownRoute, "No single provider is configured for the path " + strconv.Quote(in.Path) + "; only the paths of chat, responses, embeddings and messages are routed by model."}
 		}
@@ -219,16 +206,12 @@ func short(s string) string {
 
 // passThrough returns a route to the only provider whose vendor speaks the
 // dialect, nil when there is none or more than one.
-func (h *house) passThrough(anthropic bool) *route {
-	want := "openai"
-	if anthropic {
-		want = "anthropic"
-	}
+func (h *house) passThrough(want *provider.Vendor) *route {
 	var found *route
 	address := ""
 	for _, r := range h.routes {
 		for _, p := range r.posts {
-			if p.vendor.Name != want {
+			if p.vendor != want {
 				continue
 			}
 			if found != nil && address != p.target.URL.String() {
@@ -312,7 +295,7 @@ func (in *incoming) stay(t *call.Target) {
 func (in *incoming) eligible(v *provider.Vendor) bool {
 	ep := v.Endpoint(in.Method, in.Path)
 	if !in.guarded {
-		return (in.dialect.Name() == "messages") == (v.Name == "anthropic") || len(in.house.routes) == 0
+		return v == in.vendor || len(in.house.routes) == 0
 	}
 	return ep.Dialect != nil && ep.Op == in.Op
 }

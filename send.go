@@ -17,7 +17,6 @@ import (
 	"github.com/holdfast-gateway/holdfast/call"
 	"github.com/holdfast-gateway/holdfast/dispatch"
 	"github.com/holdfast-gateway/holdfast/provider"
-	"github.com/holdfast-gateway/holdfast/provider/all"
 	"github.com/holdfast-gateway/holdfast/stream"
 	"github.com/holdfast-gateway/holdfast/timeout"
 )
@@ -205,17 +204,10 @@ func (s *sending) headers(req *http.Request) {
 		h.Set("Accept-Encoding", "identity") // answers are read as they come
 	}
 	sameHost := strings.EqualFold(t.URL.Host, s.in.req.URL.Host)
-	if !sameHost {
-		h.Del("Cookie")
-	}
 	if s.upstream.Key != nil {
 		s.post.vendor.Sign(h, s.upstream.Key.Secret)
 	} else if !sameHost { // a credential travels only to the host it was meant for
-		for _, v := range all.Vendors() {
-			for _, name := range v.Credential {
-				h.Del(name)
-			}
-		}
+		provider.StripCredentials(h)
 	}
 }
 
@@ -245,11 +237,8 @@ func (s *sending) refusedBy(resp *http.Response) *answer {
 	}
 	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10) // what little is left lets the connection serve again
 	_ = resp.Body.Close()
-	v := s.post.vendor.Classify(provider.Evidence{Status: resp.StatusCode, Header: resp.Header, Body: body, Now: time.Now()})
+	v := s.post.vendor.Classify(provider.Evidence{Status: resp.StatusCode, Header: resp.Header, Body: body, PassThrough: !s.in.guarded, Now: time.Now()})
 	v.CallersKey = v.Class == call.Auth && s.upstream.Key == nil
-	if v.Class == call.NotFound && !s.in.guarded {
-		v.Class = call.ClientError // a file that is not there says nothing about the target
-	}
 	s.end(call.Outcome{Verdict: v, Status: resp.StatusCode, Sent: true, Bytes: int64(len(body))})
 	return &answer{sending: s, resp: resp, body: body}
 }

@@ -35,6 +35,12 @@ type Vendor struct {
 	// token.
 	Reasoning func(model string) bool
 
+	// Dialect is the one in which errors on paths nobody reads are told.
+	Dialect call.Dialect
+	// Claims reports whether a request on a path nobody reads comes from a client
+	// of this vendor. nil claims nothing.
+	Claims func(h http.Header, path string) bool
+
 	RequestID  string   // response header with the vendor's own request id
 	StrictEnd  bool     // the dialect's terminator is always sent: a stream without it is cut
 	Credential []string // request headers in which this vendor takes a credential

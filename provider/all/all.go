@@ -2,12 +2,16 @@
 package all
 
 import (
+	"net/http"
 	"slices"
 
 	"github.com/holdfast-gateway/holdfast/provider"
 	"github.com/holdfast-gateway/holdfast/provider/anthropic"
 	"github.com/holdfast-gateway/holdfast/provider/openai"
 )
+
+// Default is the vendor whose dialect most servers speak.
+const Default = "openai"
 
 // vendors is the list, in alphabetical order. A new vendor adds its line here.
 var vendors = []*provider.Vendor{
@@ -37,4 +41,15 @@ func ByHost(host string) *provider.Vendor {
 		}
 	}
 	return nil
+}
+
+// Claiming returns the vendor whose client sent a request on a path nobody
+// reads. Most servers speak OpenAI's dialect, so it has what nobody claims.
+func Claiming(h http.Header, path string) *provider.Vendor {
+	for _, v := range vendors {
+		if v.Claims != nil && v.Claims(h, path) {
+			return v
+		}
+	}
+	return ByName(Default)
 }

@@ -26,6 +26,8 @@ func New() *provider.Vendor {
 		Classify:   table.Classifier(resets),
 		Sign:       sign,
 		Reasoning:  func(string) bool { return false }, // thinking is asked for per request, and streamed as it comes
+		Dialect:    messages.New(),
+		Claims:     claims,
 		RequestID:  "Request-Id",
 		StrictEnd:  true,
 		Credential: []string{"X-Api-Key", "Authorization"},
@@ -43,6 +45,11 @@ func endpoint(method, path string) provider.Endpoint {
 		return provider.Endpoint{Op: call.OpCountTokens, Dialect: messages.New()}
 	}
 	return provider.Endpoint{}
+}
+
+// claims: every client of this API names its version; a browser may not.
+func claims(h http.Header, path string) bool {
+	return h.Get("Anthropic-Version") != "" || strings.Contains(path, "/v1/messages")
 }
 
 func sign(h http.Header, key call.Secret) {

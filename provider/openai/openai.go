@@ -24,6 +24,7 @@ func New() *provider.Vendor {
 		Classify:   table.Classifier(resets, text),
 		Sign:       sign,
 		Reasoning:  reasoning,
+		Dialect:    chat.New(),
 		RequestID:  "X-Request-Id",
 		StrictEnd:  true,
 		Credential: []string{"Authorization"},
