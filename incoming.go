@@ -36,9 +36,10 @@ type incoming struct {
 	house   *house
 	route   *route
 	req     *http.Request
-	dialect call.Dialect  // the caller's: how refusals and broken streams are told
-	guarded bool          // requests and answers of this operation are read
-	body    io.ReadCloser // streamed once; nil when buffered in Call.Body
+	dialect call.Dialect     // the caller's: how refusals and broken streams are told
+	vendor  *provider.Vendor // whose client asks
+	guarded bool             // requests and answers of this operation are read
+	body    io.ReadCloser    // streamed once; nil when buffered in Call.Body
 
 	state   dispatch.State[*answer]
 	place   *admission.Place
