@@ -90,13 +90,21 @@ func (p *program) run(ctx context.Context, file *config.File, drain time.Duratio
 	} else {
 		log.Info("ended")
 	}
-	switch {
-	case errors.Is(err, server.ErrCut):
-		return exit{code: exitInterrupted}
-	case err != nil:
+	return ended(err, now)
+}
+
+// ended words how serving ended: cut by a second signal, or by the end of the
+// drain time or a listener's failure.
+func ended(err error, now <-chan struct{}) error {
+	if err == nil {
+		return nil
+	}
+	select {
+	case <-now:
+		return exit{exitInterrupted, err}
+	default:
 		return exit{exitFailed, err}
 	}
-	return nil
 }
 
 func closeQueue(q *telemetry.Queue) {

@@ -119,7 +119,7 @@ func (f *File) CheckListen() error {
 	if len(c.errs) == 0 {
 		return nil
 	}
-	return errors.New(c.errs[0].Message)
+	return fmt.Errorf("listen on %s, operators on %s: %s", f.MainListen(), f.AdminListen(), c.errs[0].Message)
 }
 
 func isLoopback(host string) bool {

@@ -24,12 +24,24 @@ type openaiModel struct {
 	OwnedBy string `json:"owned_by"`
 }
 
+type openaiList struct {
+	Object string        `json:"object"`
+	Data   []openaiModel `json:"data"`
+}
+
 // anthropicModel is one entry of Anthropic's list of models.
 type anthropicModel struct {
 	Type        string `json:"type"`
 	ID          string `json:"id"`
 	DisplayName string `json:"display_name"`
 	CreatedAt   string `json:"created_at"`
+}
+
+type anthropicPage struct {
+	Data    []anthropicModel `json:"data"`
+	HasMore bool             `json:"has_more"`
+	FirstID *string          `json:"first_id"`
+	LastID  *string          `json:"last_id"`
 }
 
 // models answers GET /v1/models and GET /v1/models/{id}: the names that callers
@@ -62,7 +74,7 @@ func (h *Handler) openaiModels(names []string) (list, first any) {
 	if len(entries) > 0 {
 		first = entries[0]
 	}
-	return map[string]any{"object": "list", "data": entries}, first
+	return openaiList{Object: "list", Data: entries}, first
 }
 
 func (h *Handler) anthropicModels(names []string) (list, first any) {
@@ -70,10 +82,10 @@ func (h *Handler) anthropicModels(names []string) (list, first any) {
 	for i, name := range names {
 		entries[i] = anthropicModel{Type: "model", ID: name, DisplayName: name, CreatedAt: h.started.UTC().Format(time.RFC3339)}
 	}
-	page := map[string]any{"data": entries, "has_more": false, "first_id": nil, "last_id": nil}
+	page := anthropicPage{Data: entries}
 	if len(entries) > 0 {
 		first = entries[0]
-		page["first_id"], page["last_id"] = names[0], names[len(names)-1]
+		page.FirstID, page.LastID = &names[0], &names[len(names)-1]
 	}
 	return page, first
 }

@@ -34,7 +34,11 @@ func (l Logs) Record(e *call.Event) {
 		l.write(e, slog.LevelWarn, e.Kind.String(), func(e *call.Event) []slog.Attr {
 			return []slog.Attr{slog.String("target", e.Target), slog.String("key", e.Key), slog.String("reason", e.Reason), milliseconds("for_ms", e.Wait)}
 		})
-	case call.RetryPlanned, call.MovedOn, call.BudgetDenied, call.ClientRetried, call.Queued:
+	case call.Queued:
+		if e.Wait > 0 || e.Reason != "" { // most calls do not wait
+			l.write(e, slog.LevelDebug, e.Kind.String(), stepAttrs)
+		}
+	case call.RetryPlanned, call.MovedOn, call.BudgetDenied, call.ClientRetried:
 		l.write(e, slog.LevelDebug, e.Kind.String(), stepAttrs)
 	}
 }
