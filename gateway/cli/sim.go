@@ -20,7 +20,7 @@ func (p *program) sim() *cobra.Command {
 		Use:   "sim",
 		Short: "Run a simulated provider that fails on demand",
 		Long: "Run a provider that speaks the OpenAI and Anthropic APIs and needs no key and no network. A model named\n" +
-			"sim/<fault> breaks its answer in that way; every other model answers well. GET /sim/faults lists the\n" +
+			"sim/FAULT breaks its answer in that way; every other model answers well. GET /sim/faults lists the\n" +
 			"faults, POST /sim/dials turns the settings below while it runs, GET /sim/log tells what it saw.",
 		Example: "  holdfast sim --latency calibrated\n  curl 127.0.0.1:9090/sim/faults",
 		Args:    cobra.NoArgs,
