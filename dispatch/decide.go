@@ -47,7 +47,7 @@ func (s *Scheduler[A]) decide(c *call.Call, st *State[A], l *lane, o call.Outcom
 	}
 	l.over = true
 	if denied == "" || denied == noTime {
-		if row.OtherTarget && !c.NoMove && st.waiting() {
+		if row.OtherTarget && !c.NoMove && s.waiting(c, st) {
 			return DecideMove // they are open, busy or paused: choose tells which
 		}
 		st.denied = stop
@@ -59,10 +59,11 @@ func (s *Scheduler[A]) decide(c *call.Call, st *State[A], l *lane, o call.Outcom
 	return DecideBudget + denied
 }
 
-// waiting reports whether a lane is left that was not asked.
-func (st *State[A]) waiting() bool {
-	for _, l := range st.lanes {
-		if !l.over && l.n == 0 && l.blocked != ineligible && (st.larger == 0 || l.target.Context > st.larger) {
+// waiting reports whether a lane is left that was not asked and could be in time.
+func (s *Scheduler[A]) waiting(c *call.Call, st *State[A]) bool {
+	for i := range st.lanes {
+		l := &st.lanes[i]
+		if !l.over && l.n == 0 && l.blocked != ineligible && (st.larger == 0 || l.target.Context > st.larger) && s.inTime(c, l) {
 			return true
 		}
 	}

@@ -185,7 +185,6 @@ func (s *Scheduler[A]) Open(ctx context.Context, c *call.Call, st *State[A]) Res
 		}
 		pause := st.delay
 		if pause > 0 && !sleep(ctx, pause) {
-			st.refund()
 			return s.end(st, Left, 0)
 		}
 		st.again, st.delay = false, 0
@@ -394,6 +393,7 @@ func (s *Scheduler[A]) fits(c *call.Call, d time.Duration) bool {
 }
 
 func (s *Scheduler[A]) end(st *State[A], reason string, wait time.Duration) Result[A] {
+	st.refund()
 	denied := st.denied
 	if denied == stop {
 		denied = ""
