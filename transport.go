@@ -235,29 +235,43 @@ func (m *memory) room(r Route) (*admission.Door, *tally) {
 }
 
 // guarded returns the route for a request when nothing is configured: the host
-// it names, under the standard policies.
+// it names, under the standard policies. A host that speaks the dialects of
+// several vendors is a target for each.
 func (h *house) guarded(req *http.Request) *route {
-	host := strings.ToLower(req.URL.Scheme + "://" + req.URL.Host)
+	host, vendor := strings.ToLower(req.URL.Host), vendorFor(req)
+	base := strings.ToLower(req.URL.Scheme) + "://" + host
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if r := h.hosts[host]; r != nil {
+	if r := h.hosts[base+" "+vendor]; r != nil {
 		return r
 	}
 	if len(h.hosts) >= maxHosts {
-		for name := range h.hosts { // any: a program that asks this many hosts has no favourite
-			delete(h.hosts, name)
-			break
-		}
+		h.forgetHost()
 	}
-	t := Target{Name: req.URL.Host, Provider: req.URL.Host, Vendor: vendorFor(req), BaseURL: host, Breaker: h.config.Breaker, Concurrency: h.config.Concurrency,
-		LenientEnd: vendorOf(req.URL.Hostname()) != req.URL.Hostname() && !known(req.URL.Hostname())}
+	t := Target{Name: host, Provider: host, Vendor: vendor, BaseURL: base, Breaker: h.config.Breaker, Concurrency: h.config.Concurrency,
+		LenientEnd: !known(req.URL.Hostname())}
+	if vendor != vendorOf(req.URL.Hostname()) {
+		t.Name += "/" + vendor
+	}
 	r := Route{Name: "default", Targets: []Target{t}, Timeout: h.config.Timeout.WithDefaults(), Retry: h.config.Retry.WithDefaults(), Queue: h.config.Queue}
 	built := h.route(r, map[string]*post{})
 	h.memory.mu.Lock()
 	h.memory.posts[t.Name] = built.posts[0]
 	h.memory.mu.Unlock()
-	h.hosts[host] = built
+	h.hosts[base+" "+vendor] = built
 	return built
+}
+
+// forgetHost makes room for another host: any one goes, as a program that asks
+// so many has no favourite.
+func (h *house) forgetHost() {
+	for key, r := range h.hosts {
+		delete(h.hosts, key)
+		h.memory.mu.Lock()
+		delete(h.memory.posts, r.posts[0].target.Name)
+		h.memory.mu.Unlock()
+		return
+	}
 }
 
 // find returns the route for a call: by name, else by model.

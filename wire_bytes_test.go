@@ -457,6 +457,7 @@ func inMemory(x exchange, pieces [][]byte) http.RoundTripper {
 type piecemeal struct {
 	ctx    context.Context
 	pieces [][]byte
+	given  int // bytes of the first piece
 }
 
 func (p *piecemeal) Read(b []byte) (int, error) {
@@ -466,9 +467,9 @@ func (p *piecemeal) Read(b []byte) (int, error) {
 	if len(p.pieces) == 0 {
 		return 0, io.EOF
 	}
-	n := copy(b, p.pieces[0])
-	if p.pieces[0] = p.pieces[0][n:]; len(p.pieces[0]) == 0 {
-		p.pieces = p.pieces[1:]
+	n := copy(b, p.pieces[0][p.given:])
+	if p.given += n; p.given == len(p.pieces[0]) {
+		p.pieces, p.given = p.pieces[1:], 0
 	}
 	return n, nil
 }
