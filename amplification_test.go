@@ -92,21 +92,21 @@ func TestAClientThatRetriesGetsOneAttempt(t *testing.T) {
 			w.do(t.Context(), "chat", []byte(body), set...)
 			return w.attempts("primary") + w.attempts("backup") - before
 		}
-		if n := spent(`{"model":"a","messages":[]}`); n != 2 {
+		if n := spent(`{"model":"a","messages":[{"role":"user","content":"x"}]}`); n != 2 {
 			t.Errorf("a first try made %d attempts, want 2", n)
 		}
-		if n := spent(`{"model":"a","messages":[]}`); n != 1 {
+		if n := spent(`{"model":"a","messages":[{"role":"user","content":"x"}]}`); n != 1 {
 			t.Errorf("the same body at once made %d attempts, want 1", n)
 		}
-		if n := spent(`{"model":"b","messages":[]}`, func(r *http.Request) { r.Header.Set("X-Stainless-Retry-Count", "1") }); n != 1 {
+		if n := spent(`{"model":"b","messages":[{"role":"user","content":"x"}]}`, func(r *http.Request) { r.Header.Set("X-Stainless-Retry-Count", "1") }); n != 1 {
 			t.Errorf("an SDK's retry made %d attempts, want 1", n)
 		}
 		other := func(r *http.Request) { r.Header.Set("Authorization", "Bearer sk-other") }
-		if n := spent(`{"model":"a","messages":[]}`, other); n < 1 {
+		if n := spent(`{"model":"a","messages":[{"role":"user","content":"x"}]}`, other); n < 1 {
 			t.Errorf("another client's first try made %d attempts", n)
 		}
 		time.Sleep(time.Minute)
-		if n := spent(`{"model":"a","messages":[]}`); n != 2 {
+		if n := spent(`{"model":"a","messages":[{"role":"user","content":"x"}]}`); n != 2 {
 			t.Errorf("the same body a minute later made %d attempts, want 2", n)
 		}
 	})

@@ -162,7 +162,7 @@ func TestAllTargetsDownIsAnsweredAtOnce(t *testing.T) {
 				w := build(t, route(to("primary", "sim/"+fault), to("backup", "sim/"+fault)), "primary", "backup")
 				for i := range 12 {
 					before := w.attempts("primary") + w.attempts("backup")
-					g := w.do(t.Context(), "chat", fmt.Appendf(nil, `{"model":"m","messages":[],"max_tokens":%d}`, i+1))
+					g := w.do(t.Context(), "chat", fmt.Appendf(nil, `{"model":"m","messages":[{"role":"user","content":"x"}],"max_tokens":%d}`, i+1))
 					if g.took > time.Second || g.status < 500 || g.header.Get("X-Should-Retry") != "false" {
 						t.Error(g)
 					}
@@ -174,7 +174,7 @@ func TestAllTargetsDownIsAnsweredAtOnce(t *testing.T) {
 						t.Errorf("call %d: %d attempts while both circuits are open", i, spent)
 					}
 				}
-				last := w.do(t.Context(), "chat", []byte(`{"model":"m","messages":[]}`))
+				last := w.do(t.Context(), "chat", []byte(`{"model":"m","messages":[{"role":"user","content":"x"}]}`))
 				if last.header.Get("X-Holdfast-Reason") != "circuit_open" {
 					t.Errorf("reason %q, want circuit_open: %s", last.header.Get("X-Holdfast-Reason"), last)
 				}

@@ -27,6 +27,7 @@ func (h *house) roundTrip(req *http.Request) (*http.Response, error) {
 		return in.turnedAway(ctx, err)
 	}
 	schedule := in.route.scheduler // retry, key rotation and failover as one decision
+	schedule.Key = in.key          // healthy keys only, and the one that a pinned call needs
 	schedule.Try = in.try          // per attempt: permit, breaker, clocks, credential, transport
 	result := schedule.Open(ctx, &in.Call, &in.state)
 	for result.Reason == dispatch.AllBusy {
@@ -46,10 +47,7 @@ func (h *house) scheduler(r *route) dispatch.Scheduler[*answer] {
 	m, policy := h.memory, r.Retry
 	return dispatch.Scheduler[*answer]{
 		MaxAttempts: policy.MaxAttempts, MaxWait: policy.MaxRetryAfter, TokenMultiplier: policy.TokenMultiplier,
-		Event: m.record,
-		Key: func(c *call.Call, t *call.Target, model string, tried []*call.Key) (*call.Key, time.Duration, bool) {
-			return m.pool.Key(t, model, tried)
-		},
+		Event:      m.record,
 		LastResort: m.pool.LastResort,
 		Ready: func(t *call.Target, model string) (bool, time.Duration) {
 			return r.byTarget[t].breaker(model).Peek()
@@ -68,6 +66,19 @@ func (h *house) scheduler(r *route) dispatch.Scheduler[*answer] {
 		Typical: func(t *call.Target, model string) time.Duration { return m.pool.Typical(t.Name, model) },
 		Row:     r.row,
 	}
+}
+
+// key picks a usable key of a target. A pinned call has only the key that made
+// the state it refers to.
+func (in *incoming) key(_ *call.Call, t *call.Target, model string, tried []*call.Key) (*call.Key, time.Duration, bool) {
+	if in.pinKey != "" {
+		for i := range t.Keys {
+			if t.Keys[i].Name != in.pinKey {
+				tried = append(tried, &t.Keys[i])
+			}
+		}
+	}
+	return in.house.memory.pool.Key(t, model, tried)
 }
 
 // row is the error matrix as this route reads it.
