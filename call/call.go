@@ -86,7 +86,7 @@ type Usage struct {
 // Scope says what an Outcome speaks about.
 type Scope uint8
 
-// What an Outcome speaks about: LESSONS "three kinds of blame".
+// What an Outcome speaks about: the three kinds of blame.
 const (
 	ScopeTarget  Scope = iota // the upstream (5xx, timeouts)
 	ScopeKey                  // one credential (auth, quota, rate limit)

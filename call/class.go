@@ -151,7 +151,7 @@ type Consequence struct {
 	Billed      Billed
 }
 
-// Consequences is the error matrix (DESIGN, "Classes"): indexed by Class. It is
+// Consequences is the error matrix (docs/reference/classes.md): indexed by Class. It is
 // data and must not be changed at run time; a route that overrides a row does so
 // on a copy.
 var Consequences = [numClasses]Consequence{

@@ -50,7 +50,7 @@ const (
 	ToldFixed             // nothing: callers act on exactly this code
 )
 
-// Refusals is the table of reasons (CONVENTIONS, "Gateway-made errors"). It is
+// Refusals is the table of reasons (docs/reference/errors.md). It is
 // data and must not be changed at run time. Statuses are those that SDKs act on:
 // a queue that is full is 503 to OpenAI's and 529 to Anthropic's.
 var Refusals = []Refusal{
