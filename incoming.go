@@ -279,7 +279,7 @@ func (in *incoming) pin() *refusal {
 			}
 		}
 	}
-	if in.Request.Pinned || in.guarded && len(refs) > 0 {
+	if in.NoMove || in.Request.Pinned || in.guarded && len(refs) > 0 {
 		in.stay(able[0])
 		return nil
 	}

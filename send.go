@@ -86,8 +86,8 @@ func closed(err error) error {
 func (s *sending) limits() timeout.Limits {
 	in := s.in
 	l := in.route.Timeout.Limits(&in.Request, s.reasoning())
-	if !in.guarded {
-		l.Stall, l.FirstToken = 0, 0
+	if in.body != nil { // an upload may take as long as a call may
+		l.Attempt = max(in.route.Timeout.Total, 0)
 	}
 	if !in.CommitBy.IsZero() {
 		left := max(time.Until(in.CommitBy), time.Nanosecond)
@@ -195,6 +195,7 @@ func address(base, asked *url.URL) *url.URL {
 // headers removes what must not go upstream and sets the credential.
 func (s *sending) headers(req *http.Request) {
 	h, t := req.Header, s.upstream.Target
+	hopByHop(h)
 	for name := range h {
 		if strings.HasPrefix(strings.ToLower(strings.ReplaceAll(name, "_", "-")), "x-holdfast-") {
 			delete(h, name)
