@@ -75,7 +75,6 @@ func New(out, errs io.Writer, version string) *cobra.Command {
 			"retries and fails over within one deadline, and tells the truth about broken answers.",
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetOut(out)
