@@ -86,6 +86,7 @@ func New(out, errs io.Writer, version string) *cobra.Command {
 // commands lists the commands in alphabetical order. A new one adds its line here.
 func (p *program) commands() []*cobra.Command {
 	return []*cobra.Command{
+		p.demo(),
 		p.serve(),
 		p.sim(),
 		p.status(),

@@ -52,7 +52,7 @@ type timing struct {
 // standardTiming leaves the gateway all its defaults. An open circuit is probed
 // within 15 s and gives the share back in 8 s, so 25 s are enough to recover.
 func standardTiming() timing {
-	return timing{healthy: 8 * time.Second, recovery: 25 * time.Second, settle: time.Second, limit: 59 * time.Second}
+	return timing{healthy: 8 * time.Second, recovery: 25 * time.Second, settle: time.Second, limit: 58 * time.Second}
 }
 
 // ErrInterrupted is returned by Run when ctx ended before the play did.

@@ -205,4 +205,3 @@ func (m *moves) state(name string) string {
 }
 
 func targetOf(name string) string { return name + "/" + upstream }
-
