@@ -65,6 +65,15 @@ type File struct {
 	// Health says how long refused keys and missing models rest.
 	Health target.Config `yaml:"health,policy"`
 
+	// MaxBody is the largest request body that is buffered, and so can be sent
+	// again; default 32MiB. A larger one is refused with 413 where bodies are
+	// read, and streamed with one attempt elsewhere.
+	MaxBody Size `yaml:"max_body"`
+
+	// MaxAnswer is the largest answer, not streamed, that is held until it is
+	// whole; default 8MiB. A larger one is passed on as it comes.
+	MaxAnswer Size `yaml:"max_answer"`
+
 	path   string
 	places places
 	source *source
@@ -165,6 +174,11 @@ type Route struct {
 
 	// OnPolicyViolation is stop (default) or fallback: ask the next target.
 	OnPolicyViolation string `yaml:"on_policy_violation" oneof:"stop fallback"`
+
+	// ErrorCodes is seed for the codes queue_overflow, too_many_requests and
+	// provider_unavailable; default: those of the reference. The profile
+	// interactive has seed.
+	ErrorCodes string `yaml:"error_codes" oneof:"seed"`
 }
 
 // Match says which calls a route takes.

@@ -104,7 +104,7 @@ func (c *checker) address(key, address string) {
 	switch {
 	case err != nil || portErr != nil || n < 0 || n > 65535:
 		c.fail(path, "want an address: 127.0.0.1:8080")
-	case key == "listen" && !isLoopback(host) && !c.InsecureNoAuth:
+	case key == "listen" && !IsLoopback(host) && !c.InsecureNoAuth:
 		c.fail(path, "other machines can reach this address, and there are no client keys yet: "+
 			"anybody could spend your credentials. Listen on 127.0.0.1, or set insecure_no_auth: true "+
 			"where something in front of the gateway authenticates")
@@ -122,7 +122,9 @@ func (f *File) CheckListen() error {
 	return fmt.Errorf("listen on %s, operators on %s: %s", f.MainListen(), f.AdminListen(), c.errs[0].Message)
 }
 
-func isLoopback(host string) bool {
+// IsLoopback reports whether a host to listen on is reached from this machine
+// only.
+func IsLoopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
@@ -271,6 +273,7 @@ func (f *File) holdfast(env environment) (holdfast.Config, error) {
 		Profile: f.Profile,
 		Timeout: f.Timeout, Retry: f.Retry, Queue: f.Queue, Breaker: f.Breaker,
 		Concurrency: f.Concurrency, Health: f.Health,
+		MaxBody: int64(f.MaxBody), MaxAnswer: int(f.MaxAnswer),
 	}
 	if f.Profile == "interactive" {
 		limit, err := env.maxConcurrency()
@@ -292,6 +295,7 @@ func (f *File) routeOf(r Route) holdfast.Route {
 		Name: r.Name, Models: r.models(),
 		Timeout: r.Timeout, Retry: r.Retry, Queue: r.Queue,
 		Recovery: r.Recovery, ClientRetries: r.ClientRetries, OnPolicyViolation: r.OnPolicyViolation,
+		ErrorCodes: r.ErrorCodes,
 	}
 	for _, t := range r.Targets {
 		route.Targets = append(route.Targets, f.targetOf(r, t))

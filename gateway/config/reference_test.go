@@ -73,6 +73,8 @@ func (r *tables) kind(title string, f field, t reflect.Type) string {
 		return "`full`, `equal`, `decorrelated`, `none`, `p-retry`, `python-full`"
 	case t == reflect.TypeFor[time.Duration]():
 		return "duration"
+	case t == reflect.TypeFor[Size]():
+		return "size"
 	case t == reflect.TypeFor[call.Secret]():
 		return "secret"
 	case f.option == "mapping":

@@ -24,6 +24,39 @@ func parseDuration(text string) (time.Duration, error) {
 	return parsed, nil
 }
 
+// Size is a number of bytes: 32MiB, 8MB, 65536.
+type Size int64
+
+// units of a Size; the longer names first.
+var units = []struct {
+	name  string
+	bytes int64
+}{
+	{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"kB", 1e3}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"B", 1}, {"", 1},
+}
+
+// maxSize is more than one process can hold: above it the unit is wrong.
+const maxSize = 1 << 40
+
+func (s *Size) set(text string) error {
+	for _, u := range units {
+		digits, ok := strings.CutSuffix(text, u.name)
+		if !ok {
+			continue
+		}
+		n, err := strconv.ParseInt(strings.TrimSpace(digits), 10, 64)
+		if err != nil {
+			break
+		}
+		if n < 1 || n > maxSize/u.bytes {
+			return errors.New("must be from 1B to 1024GiB")
+		}
+		*s = Size(n * u.bytes)
+		return nil
+	}
+	return errors.New("want a number of bytes: 32MiB, 8MB, 65536")
+}
+
 // checkSecret says what is wrong with a credential, without repeating it.
 func checkSecret(text string) error {
 	if strings.TrimSpace(text) == "" {

@@ -61,15 +61,15 @@ func (p *payload) attach(r *http.Request) {
 // a body is always buffered; on others one that is multipart, too large or of
 // unknown length is streamed.
 func (h *Handler) readBody(out *reply, r *http.Request) (body *payload, release func(), problem *call.Problem) {
-	none := func() {}
+	none, limit := func() {}, h.maxBody()
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
 		return &payload{}, none, nil
 	}
-	if !isGuarded(r.URL.Path) && (r.ContentLength < 0 || r.ContentLength > h.config.MaxBody || isMultipart(r)) {
+	if !isGuarded(r) && (r.ContentLength < 0 || r.ContentLength > limit || isMultipart(r)) {
 		return &payload{stream: r.Body, length: r.ContentLength}, none, nil
 	}
-	if r.ContentLength > h.config.MaxBody {
-		return nil, none, tooLarge(h.config.MaxBody)
+	if r.ContentLength > limit {
+		return nil, none, tooLarge(limit)
 	}
 	_ = out.control.SetReadDeadline(time.Now().Add(h.config.BodyTime)) // a reader without deadlines, as in tests, needs none
 	defer func() { _ = out.control.SetReadDeadline(time.Time{}) }()    // from here on reading only notices that the caller left
@@ -88,6 +88,7 @@ func (h *Handler) readBody(out *reply, r *http.Request) (body *payload, release 
 // buffer reads a body to its end, within its own bound and the budget of all.
 func (h *Handler) buffer(from io.Reader, length int64, decoded bool) (content []byte, held int64, problem *call.Problem) {
 	var b bytes.Buffer
+	limit := h.maxBody()
 	if length > 0 && !decoded {
 		if !h.buffers.take(length) {
 			return nil, 0, noRoom()
@@ -104,8 +105,8 @@ func (h *Handler) buffer(from io.Reader, length int64, decoded bool) (content []
 			held += over
 		}
 		switch {
-		case int64(b.Len()) > h.config.MaxBody:
-			return nil, held, tooLarge(h.config.MaxBody)
+		case int64(b.Len()) > limit:
+			return nil, held, tooLarge(limit)
 		case err != nil:
 			return nil, held, unreadable(err)
 		case n == 0:
@@ -118,7 +119,7 @@ func (h *Handler) buffer(from io.Reader, length int64, decoded bool) (content []
 // it otherwise.
 func decoding(r *http.Request) (from io.Reader, decoded bool, problem *call.Problem) {
 	switch encoding := strings.ToLower(strings.TrimSpace(r.Header.Get("Content-Encoding"))); {
-	case encoding == "" || encoding == "identity" || !isGuarded(r.URL.Path):
+	case encoding == "" || encoding == "identity" || !isGuarded(r):
 		return r.Body, false, nil
 	case encoding == "gzip":
 		unzipped, err := gzip.NewReader(r.Body)

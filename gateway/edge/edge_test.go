@@ -18,6 +18,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/holdfast-gateway/holdfast/call"
 	"github.com/holdfast-gateway/holdfast/gateway/edge"
 	"github.com/holdfast-gateway/holdfast/internal/pipenet"
 )
@@ -99,6 +100,8 @@ func serve(t *testing.T, c edge.Config) *http.Client {
 	t.Cleanup(stop)
 	return client
 }
+
+func limit(bytes int64) func() int64 { return func() int64 { return bytes } }
 
 const base = "http://gateway.test"
 
@@ -326,7 +329,7 @@ func TestAConnectionServesAgainAfterALongSilence(t *testing.T) {
 }
 
 func TestRefusalsSpeakTheDialectOfThePath(t *testing.T) {
-	c := edge.Config{Transport: upstream(well), MaxBody: 10}
+	c := edge.Config{Transport: upstream(well), MaxBody: limit(10)}
 	for _, test := range []struct {
 		name, method, path, body string
 		header                   []string
@@ -337,6 +340,7 @@ func TestRefusalsSpeakTheDialectOfThePath(t *testing.T) {
 		{"too large, Anthropic", "POST", "/v1/messages", "12345678901", nil, 413, `"type":"request_too_large"`},
 		{"TRACE", "TRACE", "/v1/messages", "", nil, 405, `"type":"error"`},
 		{"web socket", "GET", "/v1/responses", "", []string{"Connection", "Upgrade", "Upgrade", "websocket"}, 426, `"upgrade_required"`},
+		{"another origin", "POST", "/v1/chat/completions", "{}", []string{"Sec-Fetch-Site", "cross-site"}, 403, `"cross_origin"`},
 		{"brotli", "POST", "/v1/chat/completions", "123", []string{"Content-Encoding", "br"}, 415, `"unsupported_encoding"`},
 		{"not gzip", "POST", "/v1/chat/completions", "123", []string{"Content-Encoding", "gzip"}, 400, `"error"`},
 	} {
@@ -357,6 +361,23 @@ func TestRefusalsSpeakTheDialectOfThePath(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestCallsRefusedHereAreRecorded(t *testing.T) {
+	var told []call.Event
+	c := edge.Config{Transport: upstream(well), MaxBody: limit(4), Record: func(e *call.Event) { told = append(told, *e) }}
+	inside(t, c, func(t *testing.T, client *http.Client) {
+		resp := post(t, client, "/v1/messages", "12345")
+		post(t, client, "/v1/messages", "1234")
+		if len(told) != 1 {
+			t.Fatalf("%d events, want 1: who was let through is the transport's to tell", len(told))
+		}
+		e := told[0]
+		if e.Kind != call.CallEnded || e.Status != 413 || e.Reason != call.ReasonTooLarge || e.Outcome.Class != call.ClientError ||
+			e.Call.Op != call.OpMessages || e.Call.ID != resp.Header.Get("X-Holdfast-Request-Id") {
+			t.Errorf("got %+v of %+v", e, e.Call)
+		}
+	})
 }
 
 func TestCONNECTIsRefused(t *testing.T) {
@@ -456,7 +477,7 @@ func TestHEADOfTheRootIsAnswered(t *testing.T) {
 func TestAMultipartBodyIsStreamed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		arrived := make(chan string, 1)
-		c := edge.Config{MaxBody: 4, Transport: upstream(func(r *http.Request) (*http.Response, error) {
+		c := edge.Config{MaxBody: limit(4), Transport: upstream(func(r *http.Request) (*http.Response, error) {
 			first := make([]byte, 5)
 			_, err := io.ReadFull(r.Body, first)
 			arrived <- fmt.Sprintf("%s %d %t %v", first, r.ContentLength, r.GetBody == nil, err)
@@ -483,7 +504,7 @@ func TestAMultipartBodyIsStreamed(t *testing.T) {
 
 func TestAGzippedBodyIsReadAsWhatItHolds(t *testing.T) {
 	var body, encoding string
-	c := edge.Config{MaxBody: 1000, Transport: upstream(func(r *http.Request) (*http.Response, error) {
+	c := edge.Config{MaxBody: limit(1000), Transport: upstream(func(r *http.Request) (*http.Response, error) {
 		content, _ := io.ReadAll(r.Body)
 		body, encoding = string(content), r.Header.Get("Content-Encoding")
 		return well(r)

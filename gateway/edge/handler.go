@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -22,18 +23,22 @@ import (
 type Config struct {
 	Transport http.RoundTripper // answers the calls
 
-	MaxBody    int64         // largest request body that is buffered, in bytes; 32 MiB
+	MaxBody    func() int64  // largest request body that is buffered, in bytes; nil or 0: 32 MiB
 	Buffers    int64         // all buffered bodies together, in bytes; 256 MiB
 	BodyTime   time.Duration // a body that is buffered must be here in this time; 5m
 	WriteStall time.Duration // a caller who does not read for this long is cut; 60s
 
-	Models func() []string // names that GET /v1/models lists, in order; nil: none
-	Log    *slog.Logger    // panics and broken answers; nil: nobody hears of them
+	Models func() []string   // names that GET /v1/models lists, in order; nil: none
+	Record func(*call.Event) // hears of calls that are refused here, as CallEnded; must not block; nil: nobody does
+	Log    *slog.Logger      // panics and broken answers; nil: nobody hears of them
 }
 
 func (c Config) withDefaults() Config {
-	if c.MaxBody <= 0 {
-		c.MaxBody = 32 << 20
+	if c.MaxBody == nil {
+		c.MaxBody = func() int64 { return 0 }
+	}
+	if c.Record == nil {
+		c.Record = func(*call.Event) {}
 	}
 	if c.Buffers <= 0 {
 		c.Buffers = 256 << 20
@@ -57,6 +62,7 @@ func (c Config) withDefaults() Config {
 type Handler struct {
 	config  Config
 	buffers budget
+	origins *http.CrossOriginProtection
 	started time.Time
 }
 
@@ -71,8 +77,12 @@ func New(c Config) *Handler {
 		panic("edge: no Transport")
 	}
 	c = c.withDefaults()
-	return &Handler{config: c, buffers: budget{left: c.Buffers}, started: time.Now()}
+	return &Handler{config: c, buffers: budget{left: c.Buffers}, origins: http.NewCrossOriginProtection(), started: time.Now()}
 }
+
+const defaultMaxBody = 32 << 20
+
+func (h *Handler) maxBody() int64 { return cmp.Or(h.config.MaxBody(), defaultMaxBody) }
 
 // ServeHTTP answers one request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -81,19 +91,39 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer h.recover(out, r)
 	switch {
 	case r.Method == http.MethodConnect || r.Method == http.MethodTrace:
-		out.refuse(r, call.Problem{Status: http.StatusMethodNotAllowed, Type: invalid, Code: "method_not_allowed",
+		h.refuse(out, r, call.Problem{Status: http.StatusMethodNotAllowed, Type: invalid, Code: "method_not_allowed",
 			Message: "The method " + r.Method + " is not served here."})
 	case r.URL.Path == "/" && (r.Method == http.MethodHead || r.Method == http.MethodGet):
 		out.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		out.WriteHeader(http.StatusOK) // SDKs and load balancers knock here
 	case isUpgrade(r):
-		out.refuse(r, call.Problem{Status: http.StatusUpgradeRequired, Type: invalid, Code: "upgrade_required",
+		h.refuse(out, r, call.Problem{Status: http.StatusUpgradeRequired, Type: invalid, Code: "upgrade_required",
 			Message: "WebSockets are not served here; use HTTP with \"stream\": true."})
+	case h.origins.Check(r) != nil: // a web page somewhere must not spend what this machine may
+		h.refuse(out, r, call.Problem{Status: http.StatusForbidden, Type: invalid, Code: "cross_origin",
+			Message: "Web pages of other origins may not call this gateway."})
 	case r.Method == http.MethodGet && isModels(r.URL.Path):
 		h.models(out, r)
 	default:
 		h.forward(out, r)
 	}
+}
+
+// refuse answers with an error of our own and tells the recorder: the Transport
+// has never seen this call.
+func (h *Handler) refuse(out *reply, r *http.Request, p call.Problem) {
+	arrived := out.arrived
+	p.Request = requestID()
+	status := out.refuse(r, p)
+	class := call.ClientError
+	if p.Reason == call.ReasonShed || p.Reason == call.ReasonInternal {
+		class = call.Refused
+	}
+	h.config.Record(&call.Event{
+		Kind: call.CallEnded, At: time.Now(), Status: status, Source: "gateway", Reason: cmp.Or(p.Reason, call.ReasonBadRequest),
+		Outcome: call.Outcome{Verdict: call.Verdict{Class: class, Scope: call.ScopeRequest, Code: p.Code}},
+		Call:    &call.Call{ID: p.Request, Method: r.Method, Path: r.URL.Path, Op: operation(r), Arrived: arrived},
+	})
 }
 
 // recover turns a panic into a 500, or into a broken connection when the answer
@@ -111,7 +141,7 @@ func (h *Handler) recover(out *reply, r *http.Request) {
 	if out.began {
 		panic(http.ErrAbortHandler)
 	}
-	out.refuse(r, call.Problem{Reason: call.ReasonInternal,
+	h.refuse(out, r, call.Problem{Reason: call.ReasonInternal,
 		Message: "The gateway failed while it answered this request."})
 }
 
@@ -119,13 +149,13 @@ func (h *Handler) recover(out *reply, r *http.Request) {
 func (h *Handler) forward(out *reply, r *http.Request) {
 	body, release, problem := h.readBody(out, r)
 	if problem != nil {
-		out.refuse(r, *problem)
+		h.refuse(out, r, *problem)
 		return
 	}
 	defer release()
 	upstream, err := h.upstream(r, body)
 	if err != nil {
-		out.refuse(r, call.Problem{Reason: call.ReasonBadRequest,
+		h.refuse(out, r, call.Problem{Reason: call.ReasonBadRequest,
 			Message: "The request's address cannot be used."})
 		return
 	}
@@ -153,7 +183,7 @@ func (h *Handler) failed(out *reply, r *http.Request, err error) {
 	} else {
 		h.config.Log.Error("the transport failed", "error", err.Error())
 	}
-	out.refuse(r, call.Problem{Reason: call.ReasonInternal,
+	h.refuse(out, r, call.Problem{Reason: call.ReasonInternal,
 		Message: "The gateway could not answer this request."})
 }
 

@@ -61,7 +61,7 @@ func (h *Handler) models(out *reply, r *http.Request) {
 		_, one := shape([]string{id})
 		out.json(one)
 	default:
-		out.refuse(r, call.Problem{Reason: call.ReasonUnknownRoute,
+		out.refuse(r, call.Problem{Reason: call.ReasonUnknownRoute, Request: requestID(),
 			Message: "No route takes the model \"" + capped(id) + "\"."})
 	}
 }

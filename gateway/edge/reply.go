@@ -21,6 +21,7 @@ type reply struct {
 	http.ResponseWriter
 	control *http.ResponseController
 	stall   time.Duration
+	arrived time.Time
 	flush   bool  // after every write
 	began   bool  // the header has been sent
 	broken  bool  // the answer is not whole and must not look so
@@ -28,7 +29,7 @@ type reply struct {
 }
 
 func newReply(w http.ResponseWriter, stall time.Duration) *reply {
-	r := &reply{ResponseWriter: w, control: http.NewResponseController(w), stall: stall}
+	r := &reply{ResponseWriter: w, control: http.NewResponseController(w), stall: stall, arrived: time.Now()}
 	r.deadline(time.Time{}) // the last request of this connection may have left one
 	return r
 }
@@ -119,9 +120,9 @@ func isStream(resp *http.Response) bool {
 	return resp.ContentLength < 0 || strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream")
 }
 
-// refuse answers with an error of our own, in the dialect of the path.
-func (r *reply) refuse(req *http.Request, p call.Problem) {
-	p.Request = requestID()
+// refuse answers with an error of our own, in the dialect of the path, and
+// returns the status it has there.
+func (r *reply) refuse(req *http.Request, p call.Problem) int {
 	status, body := dialectOf(req).Refusal(p)
 	h := r.Header()
 	h.Set("Content-Type", "application/json")
@@ -140,6 +141,7 @@ func (r *reply) refuse(req *http.Request, p call.Problem) {
 	if req.Method != http.MethodHead {
 		_, _ = r.Write(body) // a caller who is gone hears nothing
 	}
+	return status
 }
 
 // isFirstTry reports whether the caller's SDK is not itself retrying.
@@ -148,16 +150,18 @@ func isFirstTry(r *http.Request) bool {
 	return count == "" || count == "0"
 }
 
-// isGuarded reports whether the body of a path is read for routing, so that it
-// must be whole before the call begins.
-func isGuarded(path string) bool {
+// operation is what a request asks for; one whose body is read for routing must
+// be whole before the call begins.
+func operation(r *http.Request) call.Op {
 	for _, v := range all.Vendors() {
-		if v.Endpoint(http.MethodPost, path).Dialect != nil {
-			return true
+		if e := v.Endpoint(r.Method, r.URL.Path); e.Dialect != nil {
+			return e.Op
 		}
 	}
-	return false
+	return call.OpOther
 }
+
+func isGuarded(r *http.Request) bool { return operation(r) != call.OpOther }
 
 // dialectOf is how errors are told on a path: as Anthropic's SDKs read them
 // where they call, else as OpenAI's do.

@@ -20,6 +20,10 @@ func (s *Server) callers(door http.Handler, together bool) http.Handler {
 		case "/livez", "/readyz":
 			s.health(w, r)
 		default:
+			if !s.handling.enter() {
+				panic(http.ErrAbortHandler) // the connection is being closed
+			}
+			defer s.handling.leave()
 			rest.ServeHTTP(w, r)
 		}
 	})

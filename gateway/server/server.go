@@ -38,12 +38,17 @@ type Server struct {
 	log       *slog.Logger
 	transport *holdfast.Transport
 	metrics   *telemetry.Metrics
+	recorder  call.Recorder
 	current   atomic.Pointer[loaded]
 	draining  atomic.Bool
 	started   time.Time
 
 	main, admin       *http.Server
 	listener, adminAt net.Listener
+
+	calls    context.Context // of every request; ends when answers are cut
+	cut      context.CancelFunc
+	handling handling
 
 	reload sync.Mutex
 	path   string
@@ -70,9 +75,15 @@ func New(file *config.File, o Options) (*Server, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{options: o, log: o.Log, path: file.Path(), started: time.Now()}
+	s.calls, s.cut = context.WithCancel(context.Background())
 	s.metrics = telemetry.NewMetrics(telemetry.Sources{
 		Status: s.status, Degraded: s.degraded, Dropped: o.Dropped, Version: o.Version, Go: runtime.Version(),
 	})
+	recorders := []call.Recorder{s.metrics, telemetry.Logs{To: s.log, Outcome: s.metrics.Outcome}}
+	if o.Recorder != nil {
+		recorders = append(recorders, o.Recorder)
+	}
+	s.recorder = telemetry.Both(recorders...)
 	c, err := s.transportConfig(file)
 	if err != nil {
 		return nil, err
@@ -90,11 +101,7 @@ func (s *Server) transportConfig(file *config.File) (holdfast.Config, error) {
 	if err != nil {
 		return c, err
 	}
-	recorders := []call.Recorder{s.metrics, telemetry.Logs{To: s.log, Outcome: s.metrics.Outcome}}
-	if s.options.Recorder != nil {
-		recorders = append(recorders, s.options.Recorder)
-	}
-	c.Recorder, c.Transport = telemetry.Both(recorders...), s.options.Upstream
+	c.Recorder, c.Transport = s.recorder, s.options.Upstream
 	return c, nil
 }
 
@@ -148,7 +155,10 @@ func (s *Server) status() holdfast.Status {
 // Start opens the listeners. The error says which address cannot be used.
 func (s *Server) Start() error {
 	file := s.current.Load().file
-	door := edge.New(edge.Config{Transport: s.transport, Models: s.models, Log: s.log})
+	door := edge.New(edge.Config{
+		Transport: s.transport, Models: s.models, Log: s.log, Record: s.recorder.Record,
+		MaxBody: func() int64 { return int64(s.current.Load().file.MaxBody) },
+	})
 	together := sameAddress(file.MainListen(), file.AdminListen())
 	var err error
 	if s.listener, err = net.Listen("tcp", file.MainListen()); err != nil {
@@ -163,6 +173,9 @@ func (s *Server) Start() error {
 		return fmt.Errorf("cannot listen on %s: %w", file.AdminListen(), bare(err))
 	}
 	s.admin = s.newServer(s.operators(http.NotFoundHandler()))
+	if host, _, _ := net.SplitHostPort(file.AdminListen()); !config.IsLoopback(host) {
+		s.log.Warn("other machines can reach the operators' address, which shows the names of routes, targets and keys to everybody", "address", s.AdminAddr())
+	}
 	return nil
 }
 
@@ -188,6 +201,7 @@ func (s *Server) newServer(h http.Handler) *http.Server {
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
+		BaseContext:       func(net.Listener) context.Context { return s.calls },
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 }
@@ -237,8 +251,10 @@ func (s *Server) Run(ctx context.Context, now <-chan struct{}) error {
 	if s.admin != nil {
 		_ = s.admin.Close()
 	}
+	s.cut()
 	stopWatching()
 	running.Wait()
+	s.handling.close()
 	return errors.Join(err, s.transport.Close())
 }
 
