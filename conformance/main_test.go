@@ -3,6 +3,7 @@ package conformance
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -15,35 +16,25 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/holdfast-gateway/holdfast/gateway/cli"
 )
 
-// binary is the path of the gateway that TestMain built.
-var binary string
+// asGateway, in the environment, makes this test's own program be holdfast. So
+// the gateway is a process of its own, built with the race detector, and tests
+// are run again when its code changes.
+const asGateway = "HOLDFAST_CONFORMANCE_GATEWAY"
 
 func TestMain(m *testing.M) {
-	os.Exit(run(m))
-}
-
-func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "holdfast-conformance")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "conformance:", err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	binary = filepath.Join(dir, "holdfast")
-	build := exec.Command("go", "build", "-o", binary, "./cmd/holdfast")
-	build.Dir = filepath.Join("..", "gateway")
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "conformance: building the gateway: %v\n%s", err, out)
-		return 1
+	if os.Getenv(asGateway) != "" {
+		os.Exit(cli.Main(context.Background(), os.Args[1:], os.Stdout, os.Stderr, "conformance"))
 	}
 	code := m.Run()
 	if err := goleak.Find(); err != nil && code == 0 {
 		fmt.Fprintln(os.Stderr, "conformance: the stack left something running in this process:", err)
-		return 1
+		code = 1
 	}
-	return code
+	os.Exit(code)
 }
 
 // gateway is a running `holdfast serve`.
@@ -63,7 +54,8 @@ func serve(t *testing.T, configuration string) *gateway {
 	if err := os.WriteFile(file, []byte(configuration), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	g := &gateway{process: exec.Command(binary, "serve", "-c", file)}
+	g := &gateway{process: exec.Command(os.Args[0], "serve", "-c", file)}
+	g.process.Env = append(os.Environ(), asGateway+"=1", "GORACE=atexit_sleep_ms=1")
 	g.process.Stderr = &g.stderr
 	out, err := g.process.StdoutPipe()
 	if err != nil {

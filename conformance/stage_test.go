@@ -36,7 +36,9 @@ type way struct {
 // clocks are the settings that a test may shorten.
 type clocks struct{ firstToken, idle, attempt time.Duration }
 
-var short = clocks{firstToken: 400 * time.Millisecond, idle: 400 * time.Millisecond, attempt: 800 * time.Millisecond}
+// short clocks make an outage a matter of seconds. A busy machine is slow, too:
+// shorter ones would take it for an outage.
+var short = clocks{firstToken: 800 * time.Millisecond, idle: 800 * time.Millisecond, attempt: 1600 * time.Millisecond}
 
 func (c clocks) config() timeout.Config {
 	return timeout.Config{FirstToken: c.firstToken, FirstTokenReasoning: c.firstToken, Idle: c.idle, Attempt: c.attempt, AttemptFixed: c.attempt > 0}
@@ -71,8 +73,9 @@ func throughHoldfast(t *testing.T, provider string, c clocks) []way {
 	}
 }
 
-// configuration is a gateway's file: the two vendors at one address.
-func configuration(provider string, c clocks) string {
+// settings are the part of a gateway's file before its routes: the two vendors
+// at one address.
+func settings(provider string, c clocks) string {
 	return fmt.Sprintf(`version: 1
 listen: 127.0.0.1:0
 admin: {listen: "127.0.0.1:0"}
@@ -80,11 +83,16 @@ logs: {format: json}
 %sproviders:
   openai: {base_url: "%s", api_key: %s}
   anthropic: {base_url: "%s", api_key: %s}
-routes:
+`, c.yaml(), provider, ownKey, provider, ownKey)
+}
+
+// configuration is a gateway's file with one route for every model.
+func configuration(provider string, c clocks) string {
+	return settings(provider, c) + `routes:
   all:
     match: {model: [gpt-sim, claude-sim, text-embedding-sim, "*"]}
     targets: [openai/*, anthropic/*]
-`, c.yaml(), provider, ownKey, provider, ownKey)
+`
 }
 
 func transport(t *testing.T, c holdfast.Config) *http.Client {
@@ -105,10 +113,10 @@ func plainClient(t *testing.T) *http.Client {
 	return &http.Client{Transport: own}
 }
 
-// startSim starts a simulated provider.
+// startSim starts a simulated provider whose answers are sixty tokens long.
 func startSim(t *testing.T) (*sim.Provider, string) {
 	t.Helper()
-	provider := sim.New(sim.Config{})
+	provider := sim.New(sim.Config{Dials: sim.Dials{OutputTokens: 60}})
 	server := httptest.NewServer(provider)
 	t.Cleanup(server.Close)
 	return provider, server.URL
