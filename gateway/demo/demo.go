@@ -115,9 +115,7 @@ func Run(ctx context.Context, c Config) error {
 	live := newLive(c)
 	live.begin(s)
 	p := newPlay(c, s)
-	err = p.run(ctx, live)
-	live.end()
-	if err != nil {
+	if err := p.run(ctx, live); err != nil {
 		return err
 	}
 	r := p.report(ctx)

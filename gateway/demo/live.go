@@ -13,7 +13,6 @@ import (
 type live interface {
 	begin(s *stage)
 	show(v view)
-	end()
 }
 
 func newLive(c Config) live {
@@ -85,12 +84,10 @@ func (p *plain) show(v view) {
 	}
 	if at := int(v.since / time.Second); at > p.second {
 		p.second = at
-		fmt.Fprintf(p.w, "%3d   s  with: %d calls, %d failed   without: %d, %d failed   backup: %d\n",
+		fmt.Fprintf(p.w, "%3d   s  with: %d calls, %d failed   without: %d, %d failed   by backup: %d\n",
 			at, v.protected.calls, v.protected.failed, v.without.calls, v.without.failed, v.backup)
 	}
 }
-
-func (p *plain) end() {}
 
 // screen redraws a block of lines a few times a second.
 type screen struct {
@@ -117,13 +114,14 @@ func (s *screen) show(v view) {
 	_, _ = s.w.Write(b.Bytes()) // a terminal that went away ends the process
 }
 
-func (s *screen) end() {}
-
-// strip is how many seconds the strips show.
-const strip = 40
+// numbers is how many columns stand before a strip, longest how many seconds a
+// strip shows.
+const numbers, longest = 36, 40
 
 // lines are what the screen shows, without colours.
 func (v view) lines(width int) []string {
+	strip := max(0, min(longest, width-numbers))
+	tail := func(signs string) string { return signs[max(0, len(signs)-strip):] }
 	left := max(0, v.lasts-v.past)
 	rest := fmt.Sprintf("%4.1f s left", left.Seconds())
 	if v.phase == recovery {
@@ -137,7 +135,7 @@ func (v view) lines(width int) []string {
 		v.title(),
 		fmt.Sprintf("%s %s", progress(v.past, v.lasts, min(60, width-18)), rest),
 		"",
-		fmt.Sprintf("%-18s %6s %7s   %s", "", "calls", "failed", "the last 40 s: . well  x some failed  X all"),
+		fmt.Sprintf("%-18s %6s %7s   %s", "", "calls", "failed", fmt.Sprintf("last %d s: . well  x some failed  X all", strip)),
 		arm("with Holdfast", v.protected),
 		arm("without Holdfast", v.without),
 		"",
@@ -147,8 +145,6 @@ func (v view) lines(width int) []string {
 		"",
 	}
 }
-
-func tail(signs string) string { return signs[max(0, len(signs)-strip):] }
 
 func progress(past, lasts time.Duration, width int) string {
 	width = max(1, width)
@@ -192,7 +188,6 @@ func (s *screen) painted(line string) string {
 
 // paintedStrip colours the signs behind the numbers of an arm.
 func paintedStrip(line string) string {
-	const numbers = 36 // columns before the strip
 	if len(line) <= numbers {
 		return line
 	}

@@ -2,6 +2,7 @@ package demo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -55,41 +56,45 @@ func (p *play) run(ctx context.Context, live live) error {
 
 	err := p.direct(calls, live)
 	close(until)
-	if ctx.Err() != nil {
-		cut()
-	}
-	running.Wait()
+	running.Wait() // at once when ctx has ended: calls ends with it
 	p.ended = time.Now()
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		return ErrInterrupted
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("the demo did not end within %s", p.config.timing.limit)
+	case err != nil:
+		return err
 	}
-	if err == nil {
-		live.show(p.view(recovery))
-	}
-	return err
+	live.show(p.view(recovery))
+	return nil
 }
 
 // direct goes through the phases.
 func (p *play) direct(ctx context.Context, live live) error {
 	t := p.config.timing
-	p.during(ctx, live, healthy, t.healthy, never)
+	if err := p.during(ctx, live, healthy, t.healthy, never); err != nil {
+		return err
+	}
 	p.broken = time.Now()
 	if err := p.stage.outage(p.config.Seed, "503"); err != nil {
 		return fmt.Errorf("the outage cannot begin: %w", err)
 	}
-	p.during(ctx, live, outage, p.config.Outage, never)
+	if err := p.during(ctx, live, outage, p.config.Outage, never); err != nil {
+		return err
+	}
 	if err := p.stage.outage(p.config.Seed, ""); err != nil {
 		return fmt.Errorf("the outage cannot end: %w", err)
 	}
 	p.repaired = time.Now()
-	p.during(ctx, live, recovery, t.recovery, p.recovered)
-	return nil
+	return p.during(ctx, live, recovery, t.recovery, p.recovered)
 }
 
 func never() bool { return false }
 
-// during lets the play go on for a time, or until enough.
-func (p *play) during(ctx context.Context, live live, now phase, lasts time.Duration, enough func() bool) {
+// during lets the play go on for a time, or until enough. It returns an error
+// when ctx ended first.
+func (p *play) during(ctx context.Context, live live, now phase, lasts time.Duration, enough func() bool) error {
 	end := time.NewTimer(lasts)
 	defer end.Stop()
 	ticker := time.NewTicker(tick)
@@ -98,12 +103,13 @@ func (p *play) during(ctx context.Context, live live, now phase, lasts time.Dura
 		live.show(p.view(now))
 		select {
 		case <-ctx.Done():
-			return
+			return ctx.Err()
 		case <-end.C:
-			return
+			return nil
 		case <-ticker.C:
 		}
 	}
+	return nil
 }
 
 // recovered reports whether the primary should have had everything back for a

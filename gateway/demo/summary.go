@@ -102,7 +102,7 @@ func (r Report) conclusion() string {
 func plural(n int, what string) string {
 	switch n {
 	case 0:
-		return "no " + what
+		return "no " + what + "s"
 	case 1:
 		return "1 " + what
 	}
