@@ -75,7 +75,7 @@ type Route struct {
 
 // Target is one place that can answer a Route's calls.
 type Target struct {
-	Name     string // unique within the Config unless equal in every field; default "provider/model"
+	Name     string // unique within the Config unless equal in every field but Weight; default "provider/model"
 	Provider string // the operator's name for the provider; default: the vendor
 	Vendor   string // "openai" or "anthropic": whose dialects and error tables apply
 	BaseURL  string // default: the vendor's public address. A path is put before the request's
@@ -174,10 +174,12 @@ func (r Route) validate(targets map[string]Target) error {
 			add(where, errors.New("stands twice in this route: a call asks each target once"))
 		}
 		seen[t.Name] = true
-		if other, ok := targets[t.Name]; ok && !reflect.DeepEqual(other, t) {
+		shared := t
+		shared.Weight = 0 // a target may weigh differently in each route
+		if other, ok := targets[t.Name]; ok && !reflect.DeepEqual(other, shared) {
 			add(where, errors.New("another route has a different target of this name; give one of them another name"))
 		}
-		targets[t.Name] = t
+		targets[t.Name] = shared
 	}
 	return errors.Join(errs...)
 }

@@ -159,6 +159,12 @@ func readBounded(req *http.Request, limit int64) ([]byte, error) {
 	if req.ContentLength > limit {
 		return nil, errTooLarge
 	}
+	if b, ok := req.Body.(interface{ Bytes() []byte }); ok { // an edge that has it all
+		if body := b.Bytes(); int64(len(body)) <= limit {
+			return body, nil
+		}
+		return nil, errTooLarge
+	}
 	var buf bytes.Buffer
 	if req.ContentLength > 0 {
 		buf.Grow(int(req.ContentLength) + bytes.MinRead)
@@ -253,9 +259,9 @@ func (in *incoming) hash() [sha256.Size]byte {
 // and stays there.
 func (in *incoming) pin() *refusal {
 	var able []*call.Target
-	for _, p := range in.route.posts {
-		if in.eligible(p.vendor) {
-			able = append(able, p.target)
+	for i, t := range in.route.targets {
+		if in.eligible(in.route.posts[i].vendor) {
+			able = append(able, t)
 		}
 	}
 	if len(able) == 0 {

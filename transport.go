@@ -211,9 +211,11 @@ func (h *house) route(r Route, fresh map[string]*post) *route {
 			p.doors = append(p.doors, built.door)
 		}
 		p.mu.Unlock()
+		placed := *p.target // a target weighs differently in each route
+		placed.Weight = t.Weight
 		built.posts = append(built.posts, p)
-		built.targets = append(built.targets, p.target)
-		built.byTarget[p.target] = p
+		built.targets = append(built.targets, &placed)
+		built.byTarget[&placed] = p
 	}
 	built.scheduler = h.scheduler(built)
 	return built
