@@ -3,6 +3,7 @@ package demo
 import (
 	"context"
 	"fmt"
+	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -178,7 +179,7 @@ func (p *play) arm(a *arm, logs ...[]sim.Attempt) Arm {
 		tries[a.Tag]++
 		out.AttemptsAtMost = max(out.AttemptsAtMost, tries[a.Tag])
 	}
-	out.AttemptsPerCall = float64(out.Attempts) / float64(max(1, calls))
+	out.AttemptsPerCall = math.Round(1000*float64(out.Attempts)/float64(max(1, calls))) / 1000
 	return out
 }
 
