@@ -106,11 +106,11 @@ func Run(ctx context.Context, c Config) error {
 		}
 	}
 	c = c.withDefaults()
-	s, err := open(c)
+	s, err := open(ctx, c)
 	if err != nil {
 		return err
 	}
-	defer s.close()
+	defer s.close(ctx)
 
 	live := newLive(c)
 	live.begin(s)

@@ -144,7 +144,7 @@ func TestKeepLeavesTheGatewayAnsweringUntilTheEnd(t *testing.T) {
 	out.then = func() {
 		defer cancel()
 		address := regexp.MustCompile(`curl -si (\S+)`).FindStringSubmatch(out.String())[1]
-		resp, err := http.Post(address, "application/json", strings.NewReader(`{"model":"chat","messages":[{"role":"user","content":"hi"}]}`)) //nolint:noctx // a test's own server
+		resp, err := http.Post(address, "application/json", strings.NewReader(`{"model":"chat","messages":[{"role":"user","content":"hi"}]}`))
 		if err != nil {
 			return
 		}
@@ -189,7 +189,7 @@ func TestAnInterruptEndsTheDemoWithoutSummary(t *testing.T) {
 		t.Errorf("went on after the interrupt:\n%s", out.String())
 	}
 	gateway := regexp.MustCompile(`gateway +(http://\S+)`).FindStringSubmatch(out.String())[1]
-	if resp, err := http.Get(gateway + "/livez"); err == nil { //nolint:noctx // must fail at once
+	if resp, err := http.Get(gateway + "/livez"); err == nil {
 		_ = resp.Body.Close()
 		if resp.StatusCode == http.StatusOK && !strings.HasSuffix(gateway, ":8080") { // that one may be another demo's by now
 			t.Errorf("%s still answers", gateway)

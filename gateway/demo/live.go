@@ -60,6 +60,7 @@ func (v view) title() string {
 		return "OUTAGE: the primary answers 503 to new calls"
 	case recovery:
 		return "RECOVERY: the primary works again"
+	case healthy:
 	}
 	return "HEALTHY: the primary answers everything"
 }

@@ -48,27 +48,27 @@ type stage struct {
 }
 
 // open starts the stage. Nothing runs when it returns an error.
-func open(c Config) (*stage, error) {
+func open(ctx context.Context, c Config) (*stage, error) {
 	s := &stage{moves: &moves{}, end: func() {}}
 	for _, p := range []struct {
 		at   **provider
 		name string
 	}{{&s.primary, primaryName}, {&s.backup, backupName}, {&s.alone, aloneName}} {
 		var err error
-		if *p.at, err = s.serveProvider(p.name, c.Seed); err != nil {
-			s.close()
+		if *p.at, err = s.serveProvider(ctx, p.name, c.Seed); err != nil {
+			s.close(ctx)
 			return nil, err
 		}
 	}
-	if err := s.serveGateway(c); err != nil {
-		s.close()
+	if err := s.serveGateway(ctx, c); err != nil {
+		s.close(ctx)
 		return nil, err
 	}
 	return s, nil
 }
 
-func (s *stage) serveProvider(name string, seed uint64) (*provider, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func (s *stage) serveProvider(ctx context.Context, name string, seed uint64) (*provider, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", anyPort)
 	if err != nil {
 		return nil, fmt.Errorf("a simulated provider found no port: %w", err)
 	}
@@ -78,14 +78,14 @@ func (s *stage) serveProvider(name string, seed uint64) (*provider, error) {
 	return p, nil
 }
 
-func (s *stage) serveGateway(c Config) error {
+func (s *stage) serveGateway(ctx context.Context, c Config) error {
 	options := server.Options{Drain: time.Second, Watch: -1, Recorder: s.moves, Version: c.Version}
 	if c.Log != nil {
-		s.log = telemetry.NewQueue()
+		s.log = telemetry.NewQueue() //nolint:contextcheck // its writer ends with close
 		options.Log = slog.New(s.log.Handler(slog.NewJSONHandler(c.Log, nil)))
 		options.Dropped = s.log.Dropped
 	}
-	gateway, err := s.listen(c, options, preferred("127.0.0.1:8080"), preferred("127.0.0.1:8081"))
+	gateway, err := s.listen(c, options, preferred(ctx, "127.0.0.1:8080"), preferred(ctx, "127.0.0.1:8081"))
 	if err != nil { // somebody was quicker
 		gateway, err = s.listen(c, options, anyPort, anyPort)
 	}
@@ -93,8 +93,8 @@ func (s *stage) serveGateway(c Config) error {
 		return err
 	}
 	s.gateway = gateway
-	ctx, end := context.WithCancel(context.Background())
-	s.end = end
+	// It must outlive an interrupt, which ends the calls first.
+	ctx, s.end = context.WithCancel(context.WithoutCancel(ctx))
 	s.running.Go(func() { _ = gateway.Run(ctx, nil) }) // what it cuts at the end are connections nobody uses
 	return nil
 }
@@ -102,8 +102,8 @@ func (s *stage) serveGateway(c Config) error {
 const anyPort = "127.0.0.1:0"
 
 // preferred returns an address if it is free, else one that surely is.
-func preferred(address string) string {
-	l, err := net.Listen("tcp", address)
+func preferred(ctx context.Context, address string) string {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
 		return anyPort
 	}
@@ -148,8 +148,8 @@ func (s *stage) outage(seed uint64, fault string) error {
 func (s *stage) gatewayURL() string { return "http://" + s.gateway.Addr() }
 func (s *stage) adminURL() string   { return "http://" + s.gateway.AdminAddr() }
 
-// close ends everything and waits for it.
-func (s *stage) close() {
+// close ends everything and waits for it, also when ctx has ended.
+func (s *stage) close(ctx context.Context) {
 	s.end()
 	for _, p := range []*provider{s.primary, s.backup, s.alone} {
 		if p != nil {
@@ -158,7 +158,7 @@ func (s *stage) close() {
 	}
 	s.running.Wait()
 	if s.log != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
 		_ = s.log.Close(ctx) // a log that nobody reads must not hold the process
 	}

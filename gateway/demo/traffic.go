@@ -135,7 +135,7 @@ func (a *arm) close() { a.client.CloseIdleConnections() }
 func traffic(ctx context.Context, until <-chan struct{}, rate int, seed uint64, arms ...*arm) {
 	var running sync.WaitGroup
 	defer running.Wait()
-	random := rand.New(rand.NewPCG(seed, uint64(rate)))
+	random := rand.New(rand.NewPCG(seed, 0))
 	interval := time.Second / time.Duration(rate)
 	began := time.Now()
 	timer := time.NewTimer(0)
