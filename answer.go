@@ -26,7 +26,7 @@ const (
 // show returns an open answer: the provider's status, headers and bytes.
 func (in *incoming) show(a *answer) *http.Response {
 	h := a.resp.Header
-	hopByHop(h)
+	foreign(h)
 	for _, name := range []string{"X-Should-Retry", "Trailer"} {
 		h.Del(name)
 	}
@@ -85,6 +85,17 @@ func isStream(h http.Header) bool {
 	return strings.HasPrefix(h.Get("Content-Type"), "text/event-stream")
 }
 
+// foreign removes from a provider's headers what belongs to one connection, and
+// what speaks in our name.
+func foreign(h http.Header) {
+	hopByHop(h)
+	for name := range h {
+		if strings.HasPrefix(strings.ToLower(name), "x-holdfast-") {
+			delete(h, name)
+		}
+	}
+}
+
 // hopByHop removes the headers that belong to one connection.
 func hopByHop(h http.Header) {
 	for _, field := range h["Connection"] {
@@ -99,11 +110,6 @@ func hopByHop(h http.Header) {
 
 // stamp says what happened.
 func (in *incoming) stamp(h http.Header) {
-	for name := range h {
-		if strings.HasPrefix(strings.ToLower(name), "x-holdfast-") {
-			delete(h, name) // a provider does not speak in our name
-		}
-	}
 	h.Set("X-Holdfast-Request-Id", in.ID)
 	if in.route != nil {
 		h.Set("X-Holdfast-Route", in.route.Name)
@@ -311,7 +317,7 @@ func (in *incoming) statusFor(o call.Outcome) int {
 // its body, and with our word on whether to try again.
 func (in *incoming) relay(a *answer, o call.Outcome) *http.Response {
 	h := a.resp.Header
-	hopByHop(h)
+	foreign(h)
 	for _, name := range []string{"X-Should-Retry", "Retry-After", "Retry-After-Ms", "X-Ms-Retry-After-Ms"} {
 		h.Del(name)
 	}

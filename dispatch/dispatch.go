@@ -281,7 +281,7 @@ func (s *Scheduler[A]) choose(c *call.Call, st *State[A]) (*lane, *call.Key, str
 		if l := &st.lanes[st.at]; l.blocked == clear {
 			if k, wait, ok := s.sameKey(c, l); ok {
 				return l, k, "", 0
-			} else if wait > 0 && s.fits(c, max(st.delay, wait)) {
+			} else if wait > 0 && wait <= s.MaxWait && s.fits(c, max(st.delay, wait)) {
 				st.delay = max(st.delay, wait)
 				return l, l.lastKey(), "", 0
 			}
@@ -332,7 +332,7 @@ func (s *Scheduler[A]) nobody(c *call.Call, st *State[A]) (*lane, *call.Key, str
 		return s.choose(c, st)
 	}
 	shortest, any := st.shortest(paused)
-	if any && !c.NoRetry && s.fits(c, shortest) {
+	if any && !c.NoRetry && shortest <= s.MaxWait && s.fits(c, shortest) {
 		st.unblock(paused)
 		return nil, nil, "", s.Delay(0, shortest, true)
 	}
@@ -389,7 +389,7 @@ func (st *State[A]) count(b block) (n int) {
 
 // fits reports whether a pause of d leaves time for an attempt.
 func (s *Scheduler[A]) fits(c *call.Call, d time.Duration) bool {
-	return d <= s.MaxWait && (c.CommitBy.IsZero() || time.Until(c.CommitBy) > d)
+	return c.CommitBy.IsZero() || time.Until(c.CommitBy) > d
 }
 
 func (s *Scheduler[A]) end(st *State[A], reason string, wait time.Duration) Result[A] {
