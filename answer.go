@@ -70,14 +70,17 @@ func (in *incoming) primary() *call.Target {
 	return nil
 }
 
-// learn remembers which target and key made an answer that later calls may
-// refer to.
+// learn remembers which target and key made what later calls may refer to.
 func (in *incoming) learn(a *answer) {
-	if in.Op != call.OpResponses || a.attempt == nil {
+	if a.attempt == nil {
 		return
 	}
-	if id := a.attempt.Stream().ID; id != "" {
-		in.house.memory.pool.Pin(id, a.sending.upstream.Target.Name, a.sending.upstream.KeyName())
+	st := a.attempt.Stream()
+	if in.Op == call.OpResponses && st.ID != "" {
+		a.sending.pin(st.ID)
+	}
+	for _, id := range st.Made {
+		a.sending.pin(id)
 	}
 }
 

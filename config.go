@@ -87,6 +87,15 @@ type Target struct {
 	Breaker     breaker.Config
 	Concurrency concurrency.Config
 
+	// PassCredential sends the caller's own credential along when the target has
+	// no keys: for a gateway whose callers bring their provider keys. It never goes
+	// to another host than that of the route's first such target.
+	PassCredential bool
+
+	// Idempotent says that repeating a request cannot act twice, whatever its
+	// method: a tool that promises so.
+	Idempotent bool
+
 	// LenientEnd accepts a stream that ends after its finish reason without the
 	// dialect's terminator, as some OpenAI-compatible servers do.
 	LenientEnd bool
@@ -205,6 +214,9 @@ func (t Target) validate() error {
 	}
 	if err := t.Concurrency.Validate(); err != nil {
 		errs = append(errs, fmt.Errorf("concurrency: %w", err))
+	}
+	if t.PassCredential && len(t.Keys) > 0 {
+		errs = append(errs, errors.New("keys and pass_credential exclude each other: whose credential should go?"))
 	}
 	names := map[string]bool{}
 	for i, k := range t.Keys {

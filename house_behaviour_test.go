@@ -273,7 +273,7 @@ func TestWhatMayActTwiceIsNotRepeated(t *testing.T) {
 		method, path, key string
 		want              int
 	}{
-		{"POST", "/v1/batches", "", 1}, {"POST", "/v1/batches", "key-1", 2}, {"GET", "/v1/models", "", 2}, {"DELETE", "/v1/files/file-12345", "", 1},
+		{"POST", "/v1/batches", "", 1}, {"POST", "/v1/batches", "key-1", 2}, {"GET", "/v1/models", "", 2}, {"DELETE", "/v1/files/file-12345", "", 2}, {"PATCH", "/v1/things", "", 1},
 	} {
 		bubble(t, func(t *testing.T) {
 			w := build(t, route(to("primary", "")), "primary")

@@ -105,7 +105,12 @@ func (in *incoming) recognise() {
 	}
 	in.vendor = all.Claiming(in.req.Header, in.Path)
 	in.dialect = in.vendor.Dialect
-	in.Safe = in.Method == http.MethodGet || in.Method == http.MethodHead || in.req.Header.Get("Idempotency-Key") != ""
+	switch in.Method {
+	case http.MethodPost, http.MethodPatch, http.MethodConnect:
+		in.Safe = in.req.Header.Get("Idempotency-Key") != ""
+	default: // RFC 9110, 9.2.2: asking again changes nothing
+		in.Safe = true
+	}
 }
 
 // vendorFor returns the vendor whose tables fit a request to a host nobody
@@ -192,7 +197,9 @@ func (in *incoming) chooseRoute(name string) *refusal {
 		return nil
 	}
 	if name == "" && !in.guarded {
-		in.route = h.passThrough(in.vendor)
+		if in.route = h.routeOfState(in.Path); in.route == nil {
+			in.route = h.passThrough(in.vendor)
+		}
 		if in.route == nil {
 			return &refusal{call.ReasonUnknownRoute, "No single provider is configured for the path " + strconv.Quote(in.Path) + "; only the paths of chat, responses, embeddings and messages are routed by model."}
 		}
@@ -232,6 +239,25 @@ func (h *house) passThrough(want *provider.Vendor) *route {
 	return found
 }
 
+// routeOfState returns the route with the target that made what a path names, nil
+// when nobody remembers it.
+func (h *house) routeOfState(path string) *route {
+	for _, id := range pathIDs(path) {
+		name, _, ok := h.memory.pool.Pinned(id)
+		if !ok {
+			continue
+		}
+		for _, r := range h.routes {
+			for _, p := range r.posts {
+				if p.target.Name == name {
+					return r
+				}
+			}
+		}
+	}
+	return nil
+}
+
 // clientRetry gives a client that is itself retrying one attempt: its retries
 // must not multiply ours.
 func (in *incoming) clientRetry() {
@@ -267,6 +293,7 @@ func (in *incoming) pin() *refusal {
 	if len(able) == 0 {
 		return &refusal{call.ReasonNoTarget, "No target of route " + strconv.Quote(in.route.Name) + " speaks the " + in.dialect.Name() + " dialect."}
 	}
+	in.Safe = in.Safe || in.idempotent(able)
 	pool := in.house.memory.pool
 	refs := in.Request.Refs
 	if !in.guarded {
@@ -291,6 +318,17 @@ func (in *incoming) pin() *refusal {
 	}
 	in.state.Targets = pool.OrderFor(in.Request.Model, able, nil)
 	return nil
+}
+
+// idempotent reports whether every target that may be asked promises that
+// repeating cannot act twice.
+func (in *incoming) idempotent(able []*call.Target) bool {
+	for _, t := range able {
+		if !in.route.byTarget[t].idempotent {
+			return false
+		}
+	}
+	return true
 }
 
 func (in *incoming) stay(t *call.Target) {

@@ -41,12 +41,14 @@ type tally struct{ calls, ok, refused atomic.Int64 }
 
 // post is what the house knows of one target.
 type post struct {
-	target *call.Target
-	vendor *provider.Vendor
-	strict bool
-	slow   time.Duration // breaker's SlowAfter
-	limit  *concurrency.Limit
-	budget *retry.Budget
+	target     *call.Target
+	vendor     *provider.Vendor
+	strict     bool
+	pass       bool          // the caller's own credential may go along
+	idempotent bool          // repeating a request cannot act twice
+	slow       time.Duration // breaker's SlowAfter
+	limit      *concurrency.Limit
+	budget     *retry.Budget
 
 	record func(*call.Event)
 	rand   func() float64
@@ -70,7 +72,7 @@ func (m *memory) newPost(t Target, r retry.Config) *post {
 	return &post{
 		target: &call.Target{Name: t.Name, Provider: t.Provider, Vendor: t.Vendor, URL: base, Model: t.Model, Keys: keys,
 			Weight: t.Weight, Context: t.Context, Reasoning: v.Reasoning(t.Model)},
-		vendor: v, strict: v.StrictEnd && !t.LenientEnd,
+		vendor: v, strict: v.StrictEnd && !t.LenientEnd, pass: t.PassCredential, idempotent: t.Idempotent,
 		slow:  t.Breaker.WithDefaults().SlowAfter,
 		limit: concurrency.New(t.Concurrency), budget: retry.NewBudget(r),
 		record: m.record, rand: m.rand,

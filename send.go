@@ -204,12 +204,22 @@ func (s *sending) headers(req *http.Request) {
 	if s.in.guarded {
 		h.Set("Accept-Encoding", "identity") // answers are read as they come
 	}
-	sameHost := strings.EqualFold(t.URL.Host, s.in.req.URL.Host)
 	if s.upstream.Key != nil {
 		s.post.vendor.Sign(h, s.upstream.Key.Secret)
-	} else if !sameHost { // a credential travels only to the host it was meant for
+	} else if !s.meantFor(t) { // a credential travels only to the host it was meant for
 		provider.StripCredentials(h)
 	}
+}
+
+// meantFor reports whether the caller's own credential was meant for a target:
+// for the host its request names, or, where the gateway passes credentials on,
+// for the host of the route's primary.
+func (s *sending) meantFor(t *call.Target) bool {
+	if strings.EqualFold(t.URL.Host, s.in.req.URL.Host) {
+		return true
+	}
+	first := s.in.primary()
+	return s.post.pass && first != nil && s.in.route.byTarget[first].pass && strings.EqualFold(first.URL.Host, t.URL.Host)
 }
 
 // failed ends an attempt that got no answer.
@@ -254,12 +264,41 @@ func (s *sending) source(resp *http.Response) stream.Source {
 	if src.Linger <= 0 {
 		src.Linger = time.Second
 	}
-	if !s.in.guarded || !plain(resp.Header) {
+	if !s.in.guarded {
+		if s.in.Method == http.MethodPost && plain(resp.Header) && isJSON(resp.Header) {
+			src.Head = s.made
+		}
+		return src
+	}
+	if !plain(resp.Header) {
 		return src
 	}
 	src.Dialect = s.post.vendor.Endpoint(s.in.Method, s.in.Path).Dialect
 	src.Framing = s.framing(resp)
 	return src
+}
+
+// made remembers who made what an unread answer speaks of: a file, a batch, a
+// container, a vector store. Its id stands near the beginning.
+func (s *sending) made(head []byte) {
+	_ = call.Value(head).Members(func(key []byte, val call.Value) bool {
+		if string(key) != "id" {
+			return true
+		}
+		if ids := pathIDs(val.Text()); len(ids) == 1 {
+			s.pin(ids[0])
+		}
+		return false
+	})
+}
+
+// pin remembers that this target and key made what the id names.
+func (s *sending) pin(id string) {
+	s.in.house.memory.pool.Pin(id, s.upstream.Target.Name, s.upstream.KeyName())
+}
+
+func isJSON(h http.Header) bool {
+	return strings.HasPrefix(h.Get("Content-Type"), "application/json")
 }
 
 func plain(h http.Header) bool {

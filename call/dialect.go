@@ -78,6 +78,7 @@ type Stream struct {
 	Failed   bool     // a failure event was seen (responses: response.failed)
 	Finish   string   // last finish reason
 	Policy   string   // policy category seen; "" none
+	Made     []string // ids of what the answer left at the account: containers, conversations, seals
 	Usage    Usage
 	Open     int // reserved: open content blocks
 }

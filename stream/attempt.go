@@ -29,6 +29,9 @@ type Source struct {
 	Clocks  *timeout.Clocks
 	Context context.Context         // the attempt's: its cause says why a read failed
 	Cancel  context.CancelCauseFunc // ends the attempt upstream
+	// Head is called once with the first bytes of a body that passes unread; may
+	// be nil.
+	Head func([]byte)
 	// FirstToken is called once, at the first meaningful event.
 	FirstToken func(after time.Duration)
 	// Classify names the Class of a fault or, given nil, of a complete answer.
@@ -168,6 +171,9 @@ func (a *Attempt) read() {
 	a.src.Clocks.Reading(false)
 	if n > 0 {
 		a.src.Clocks.Byte()
+		if a.opaque && a.bytes == 0 && a.src.Head != nil {
+			a.src.Head(a.buf[a.end : a.end+n])
+		}
 		a.bytes += int64(n)
 		a.end += n
 		a.look()

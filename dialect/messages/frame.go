@@ -87,6 +87,8 @@ func (e *event) content(v call.Value, s *call.Stream) call.Frame {
 		switch string(key) {
 		case "text", "thinking", "partial_json", "citation":
 			filled = filled || val.Filled()
+		case "signature":
+			s.Make(call.Seal(val))
 		}
 		return true
 	})
@@ -100,6 +102,7 @@ func (e *event) content(v call.Value, s *call.Stream) call.Frame {
 // finish reads message_delta. Its usage counts from the start of the message.
 func (e *event) finish(s *call.Stream) call.Frame {
 	readUsage(e.usage, &s.Usage)
+	s.Make(e.delta.Get("container", "id").Text())
 	reason := e.delta.Get("stop_reason").Text()
 	if reason == "" {
 		return call.Frame{Kind: call.FrameQuiet}
@@ -215,6 +218,12 @@ func (dialect) Answer(op call.Op, body []byte, s *call.Stream) call.Frame {
 		return call.Frame{Kind: call.FrameMalformed}
 	}
 	readMessage(whole, s)
+	s.Make(whole.Get("container", "id").Text())
+	_ = whole.Get("content").Strings(func(_, key []byte, text call.Value) {
+		if string(key) == "signature" {
+			s.Make(call.Seal(text))
+		}
+	})
 	s.Finish = whole.Get("stop_reason").Text()
 	s.Policy = policyOf(s.Finish, whole.Get("stop_details"))
 	s.Content, s.Ended, s.Finishes = true, true, 1

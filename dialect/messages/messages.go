@@ -49,9 +49,10 @@ func readStrings(body []byte, r *call.Request) error {
 		switch {
 		case string(key) == "file_id" && (inContent || string(parent) == "source"):
 			r.Refer(s)
-		case inContent && string(key) == "signature",
-			inContent && string(key) == "type" && s.Is("redacted_thinking"):
-			r.Pinned = r.Pinned || s.Filled()
+		case inContent && string(key) == "signature":
+			r.Sealed(s)
+		case inContent && string(key) == "type" && s.Is("redacted_thinking"):
+			r.Pinned = true
 		}
 	})
 	r.InputTokens = call.TextTokens(len(body), blobs)

@@ -103,6 +103,7 @@ func (e *event) content(s *call.Stream, policy string) call.Frame {
 // on how it ended and on whether it refused.
 func (e *event) end(s *call.Stream) call.Frame {
 	readResponse(e.response, s)
+	readMade(e.response, s)
 	s.Content, s.Ended, s.Finishes = true, true, 1
 	policy := policyOf(e.response, s.Finish)
 	if policy != "" {
@@ -152,6 +153,22 @@ func readResponse(v call.Value, s *call.Stream) {
 	if reason := v.Get("incomplete_details", "reason").Text(); reason != "" {
 		s.Finish = reason
 	}
+}
+
+// readMade remembers what a response leaves at its account for later requests.
+func readMade(response call.Value, s *call.Stream) {
+	s.Make(response.Get("conversation", "id").Text())
+	if !bytes.Contains(response, []byte(`"container_id"`)) && !bytes.Contains(response, []byte(`"encrypted_content"`)) {
+		return
+	}
+	_ = response.Get("output").Strings(func(_, key []byte, text call.Value) {
+		switch string(key) {
+		case "container_id":
+			s.Make(text.Text())
+		case "encrypted_content":
+			s.Make(call.Seal(text))
+		}
+	})
 }
 
 // policyOf finds what a policy did to a whole response.

@@ -86,7 +86,7 @@ func readStrings(body []byte, r *call.Request) error {
 		case "file_id", "file_ids", "vector_store_ids", "container":
 			r.Refer(s)
 		case "encrypted_content":
-			r.Pinned = r.Pinned || s.Filled()
+			r.Sealed(s)
 		}
 	})
 	r.InputTokens = call.TextTokens(len(body), blobs)
