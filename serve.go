@@ -102,6 +102,10 @@ func (in *incoming) allOpen() (wait time.Duration, open bool) {
 			wait = w
 		}
 	}
+	for _, t := range in.state.Targets {
+		_, w := in.route.byTarget[t].breaker(in.model(t)).Peek()
+		in.tell(&call.Event{Kind: call.PassedOver, Target: t.Name, Provider: t.Provider, Model: t.Model, Reason: "circuit_open", Wait: w})
+	}
 	return wait, true
 }
 
@@ -180,9 +184,27 @@ func (in *incoming) ended(o call.Outcome, status int, source, reason string) {
 		}
 	}
 	e := &call.Event{Kind: call.CallEnded, Outcome: o, Status: status, Source: source, Reason: reason, Attempt: in.state.Attempts, Wait: time.Since(in.Arrived)}
+	e.Own = in.own(e.Wait, o)
 	if n := len(in.state.Steps); n > 0 {
 		last := in.state.Steps[n-1]
 		e.Target, e.Provider, e.Model, e.Key = last.Target.Name, last.Target.Provider, last.Target.Model, last.Key
 	}
 	in.tell(e)
+}
+
+// own is the part of a call's time that Holdfast itself took: neither attempts,
+// to the end of their bodies, nor pauses between them, nor the waiting room.
+func (in *incoming) own(all time.Duration, last call.Outcome) time.Duration {
+	if in.place != nil {
+		all -= in.place.Wait()
+	}
+	for _, s := range in.state.Steps {
+		all -= s.Wait
+		if s.Open { // it took until now, not until its headers came
+			all -= last.Duration
+		} else {
+			all -= s.Took
+		}
+	}
+	return max(0, all)
 }

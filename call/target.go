@@ -81,6 +81,7 @@ type Event struct {
 	Wait     time.Duration // queue wait, backoff, pause length
 	Status   int           // status the caller saw
 	Source   string        // who made the caller's answer: "provider" or "gateway"
+	Own      time.Duration // CallEnded: what of the call's time was ours; not attempts, pauses between them or the queue
 }
 
 // EventKind names an Event.
@@ -100,11 +101,14 @@ const (
 	BudgetDenied            // Reason: attempts, retries, tokens, amplification
 	ClientRetried           // the client itself is retrying: Reason (header, digest)
 	Queued                  // left the waiting room: Wait, Reason ("" admitted, else why not)
+	PassedOver              // a target was not asked: Reason (circuit_open, ramping, busy, key_paused, no_key, no_time, context, ineligible), Wait until it may be
+	Stopped                 // a failed attempt was the last: Reason (final, no_target_left, attempts, tokens, no_time, one_attempt, not_replayable, not_repeatable)
 )
 
 func (k EventKind) String() string {
 	names := [...]string{"", "call_started", "call_ended", "attempt_ended", "retry_planned", "moved_on", "breaker_moved",
-		"key_paused", "key_ejected", "target_ejected", "budget_denied", "client_retried", "queued"}
+		"key_paused", "key_ejected", "target_ejected", "budget_denied", "client_retried", "queued",
+		"passed_over", "stopped"}
 	if int(k) < len(names) {
 		return names[k]
 	}

@@ -24,9 +24,8 @@ func (s *Scheduler[A]) decide(c *call.Call, st *State[A], l *lane, o call.Outcom
 		st.larger = max(st.larger, l.target.Context, 1)
 	}
 	left := min(s.MaxAttempts-st.Attempts, s.affordable(c, st))
-	if left <= 0 || c.NoRetry || !c.Replay || !repeatable(c, o) {
-		st.denied = stop
-		return DecideStop
+	if why := s.last(c, st, o, left); why != "" {
+		return s.stop(c, st, l, o, why)
 	}
 	alone := c.NoMove || len(st.lanes) < 2
 	move := row.OtherTarget && !c.NoMove && s.another(c, st, l)
@@ -50,13 +49,57 @@ func (s *Scheduler[A]) decide(c *call.Call, st *State[A], l *lane, o call.Outcom
 		if row.OtherTarget && !c.NoMove && s.waiting(c, st) {
 			return DecideMove // they are open, busy or paused: choose tells which
 		}
-		st.denied = stop
-		return DecideStop
+		return s.stop(c, st, l, o, exhausted(row, denied))
 	}
 	st.denied = denied
 	s.tell(&call.Event{Kind: call.BudgetDenied, Call: c, Target: l.target.Name, Provider: l.target.Provider, Model: l.target.Model, Reason: denied, Outcome: o})
 	st.denied = stop
 	return DecideBudget + denied
+}
+
+// last says why nothing may follow a failed attempt, whatever it ended with; ""
+// if something may.
+func (s *Scheduler[A]) last(c *call.Call, st *State[A], o call.Outcome, left int) string {
+	switch {
+	case c.NoRetry:
+		return "one_attempt"
+	case !c.Replay:
+		return "not_replayable"
+	case !repeatable(c, o):
+		return "not_repeatable"
+	case left > 0:
+		return ""
+	case st.Attempts >= s.MaxAttempts:
+		return "attempts"
+	}
+	return "tokens"
+}
+
+// exhausted says why a failed attempt is the last although more were allowed.
+func exhausted(row call.Consequence, denied string) string {
+	switch {
+	case denied == noTime:
+		return "no_time"
+	case row.Same == call.SameNever && !row.OtherTarget && !row.OtherKey:
+		return "final"
+	}
+	return "no_target_left"
+}
+
+// stop ends the call after a failed attempt, and tells why.
+func (s *Scheduler[A]) stop(c *call.Call, st *State[A], l *lane, o call.Outcome, why string) string {
+	st.denied = stop
+	s.tell(&call.Event{Kind: call.Stopped, Call: c, Target: l.target.Name, Provider: l.target.Provider, Model: l.target.Model, Attempt: st.Attempts, Reason: why, Outcome: o})
+	return DecideStop
+}
+
+// passOver tells, once per reason, why a target is not asked now.
+func (s *Scheduler[A]) passOver(c *call.Call, l *lane, why string, wait time.Duration) {
+	if l.told == why {
+		return
+	}
+	l.told = why
+	s.tell(&call.Event{Kind: call.PassedOver, Call: c, Target: l.target.Name, Provider: l.target.Provider, Model: l.target.Model, Reason: why, Wait: wait})
 }
 
 // waiting reports whether a lane is left that was not asked and could be in time.
@@ -91,17 +134,36 @@ func (s *Scheduler[A]) affordable(c *call.Call, st *State[A]) int {
 func (s *Scheduler[A]) another(c *call.Call, st *State[A], than *lane) bool {
 	for i := range st.lanes {
 		l := &st.lanes[i]
-		if l == than || l.over || l.blocked == ineligible || st.larger > 0 && l.target.Context <= st.larger {
+		if l == than || l.over || l.blocked == ineligible {
 			continue
 		}
-		if ok, _ := s.Ready(l.target, l.model); !ok {
-			continue
-		}
-		if _, _, ok := s.Key(c, l.target, l.model, l.tried); ok && s.inTime(c, l) {
+		why, wait := s.obstacle(c, st, l)
+		if why == "" {
 			return true
 		}
+		s.passOver(c, l, why, wait)
 	}
 	return false
+}
+
+// obstacle says what keeps a target from being asked now, and for how long; ""
+// when nothing does.
+func (s *Scheduler[A]) obstacle(c *call.Call, st *State[A], l *lane) (why string, wait time.Duration) {
+	if st.larger > 0 && l.target.Context <= st.larger {
+		return "context", 0
+	}
+	if ok, wait := s.Ready(l.target, l.model); !ok {
+		return "circuit_open", wait
+	}
+	switch _, wait, ok := s.Key(c, l.target, l.model, l.tried); {
+	case !ok && wait > 0:
+		return paused.String(), wait
+	case !ok:
+		return keyless.String(), 0
+	case !s.inTime(c, l):
+		return "no_time", 0
+	}
+	return "", 0
 }
 
 // inTime reports whether the usual time to a first token is still left.

@@ -124,6 +124,7 @@ type lane struct {
 	over    bool // not asked again in this call
 	blocked block
 	wait    time.Duration
+	told    string // why it was passed over, as told last
 }
 
 // block says why a lane cannot be asked in this round.
@@ -138,6 +139,10 @@ const (
 	keyless
 	ineligible
 )
+
+func (b block) String() string {
+	return [...]string{"", "busy", "circuit_open", "ramping", "key_paused", "no_key", "ineligible"}[b]
+}
 
 // Result is what Open came to.
 type Result[A any] struct {
@@ -209,6 +214,7 @@ func (s *Scheduler[A]) ask(ctx context.Context, c *call.Call, st *State[A], l *l
 	if err != nil {
 		st.refund()
 		l.refuse(err)
+		s.passOver(c, l, l.blocked.String(), l.wait)
 		return false
 	}
 	st.paid = nil
@@ -292,7 +298,11 @@ func (s *Scheduler[A]) choose(c *call.Call, st *State[A]) (*lane, *call.Key, str
 	}
 	for i := range st.lanes {
 		l := &st.lanes[i]
-		if l.over || l.blocked != clear || st.larger > 0 && l.target.Context <= st.larger {
+		if l.over || l.blocked != clear {
+			continue
+		}
+		if st.larger > 0 && l.target.Context <= st.larger {
+			s.passOver(c, l, "context", 0)
 			continue
 		}
 		k, wait, ok := s.Key(c, l.target, l.model, l.tried)
@@ -305,6 +315,7 @@ func (s *Scheduler[A]) choose(c *call.Call, st *State[A]) (*lane, *call.Key, str
 		default:
 			l.blocked = keyless
 		}
+		s.passOver(c, l, l.blocked.String(), wait)
 	}
 	return s.nobody(c, st)
 }

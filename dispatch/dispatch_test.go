@@ -30,6 +30,7 @@ type bench struct {
 	taken   int    // withdrawn and not given back
 	began   time.Time
 	events  []call.EventKind
+	reasons []string // "target: kind reason" of what was told about targets passed over and ends
 }
 
 type reply struct {
@@ -74,7 +75,12 @@ func newBench(targets ...string) *bench {
 		Delay:   func(backoff, wait time.Duration, _ bool) time.Duration { return max(backoff, wait) },
 		Typical: func(*call.Target, string) time.Duration { return b.typical },
 		Row:     func(_ *call.Call, o call.Outcome) call.Consequence { return o.Class.Row() },
-		Event:   func(e *call.Event) { b.events = append(b.events, e.Kind) },
+		Event: func(e *call.Event) {
+			b.events = append(b.events, e.Kind)
+			if e.Kind == call.PassedOver || e.Kind == call.Stopped {
+				b.reasons = append(b.reasons, e.Target+": "+e.Kind.String()+" "+e.Reason)
+			}
+		},
 	}
 	return b
 }
@@ -225,6 +231,54 @@ func TestStories(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// whys says for a story what is told of targets not asked and of ends.
+var whys = map[string]string{
+	"an answer that cannot change is not asked for again":   "a: stopped final",
+	"an open circuit is passed over":                        "a: passed_over circuit_open",
+	"all circuits open":                                     "a: passed_over circuit_open, b: passed_over circuit_open",
+	"a ramping target is passed over":                       "a: passed_over ramping",
+	"busy targets send the call back to the door":           "a: passed_over busy, b: passed_over busy",
+	"a paused key is waited for":                            "a: passed_over key_paused",
+	"the only key is used although it rests":                "a: passed_over no_key, a: stopped no_target_left",
+	"a wait beyond the cap is not waited for":               "a: stopped no_time",
+	"a conflict is asked again while attempts last":         "a: stopped attempts",
+	"a billed attempt leaves room for one more":             "a: stopped tokens",
+	"an overloaded target alone is asked once more, slowly": "a: stopped no_target_left",
+	"a client that retries gets one attempt":                "a: stopped one_attempt",
+	"what may act twice is not repeated after it was sent":  "a: stopped not_repeatable",
+	"a body that cannot be sent again is not":               "a: stopped not_replayable",
+	"an attempt that cannot finish is not started":          "b: passed_over no_time, a: stopped no_time",
+	"a prompt too long goes only to a larger window":        "b: passed_over context",
+	"a healthy target is asked once":                        "",
+}
+
+func TestWhatWasNotDoneIsToldWithItsReason(t *testing.T) {
+	told := 0
+	for _, s := range stories {
+		want, known := whys[s.name]
+		if !known {
+			continue
+		}
+		told++
+		synctest.Test(t, func(t *testing.T) {
+			b, c := newBench(s.targets...), newCall()
+			for name, r := range s.replies {
+				b.replies[name] = r
+			}
+			if s.prepare != nil {
+				s.prepare(b, c)
+			}
+			_, _ = b.open(t.Context(), c)
+			if got := strings.Join(b.reasons, ", "); got != want {
+				t.Errorf("%s: told %q, want %q", s.name, got, want)
+			}
+		})
+	}
+	if told != len(whys) {
+		t.Errorf("%d of %d expectations have a story", told, len(whys))
 	}
 }
 
