@@ -396,6 +396,9 @@ func (in *incoming) problem(f *stream.Fault) call.Problem {
 			p.Message = "The provider ended the answer with an error."
 		}
 		return p
+	case stream.Draining:
+		return call.Problem{Reason: call.ReasonDraining, Class: call.Canceled, Request: in.ID,
+			Message: "This gateway is shutting down and could not wait for the end; the answer so far is not complete."}
 	case stream.Clock:
 		p.Code = "upstream_timeout"
 		p.Message = "The provider stopped sending (" + f.Clock + " clock); the answer so far is not complete."

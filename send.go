@@ -352,7 +352,7 @@ func (s *sending) classify(f *stream.Fault, st *call.Stream) call.Verdict {
 			v.Class = call.ProviderFault
 		}
 		return v
-	case stream.Left:
+	case stream.Left, stream.Draining:
 		return call.Verdict{Class: call.Canceled}
 	case stream.Cut:
 		return broken(call.Transport)

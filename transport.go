@@ -16,11 +16,18 @@ import (
 	"github.com/holdfast-gateway/holdfast/call"
 	"github.com/holdfast-gateway/holdfast/dispatch"
 	"github.com/holdfast-gateway/holdfast/retry"
+	"github.com/holdfast-gateway/holdfast/stream"
 	"github.com/holdfast-gateway/holdfast/target"
 )
 
 // ErrClosed is returned by RoundTrip after Close.
 var ErrClosed = errors.New("holdfast: transport is closed")
+
+// ErrDraining, as the cause with which a request's context is cancelled
+// (context.WithCancelCause), ends a call because this process is shutting down.
+// An event stream then ends with its dialect's error event and io.EOF, as the
+// caller is still there to read it; RoundTrip returns ErrDraining.
+var ErrDraining = stream.ErrDraining
 
 // Transport is an http.RoundTripper that survives its providers. Make it with
 // NewTransport; it is safe for concurrent use.

@@ -15,6 +15,11 @@ import (
 // caller closes the answer before its end.
 var ErrLeft = errors.New("stream: the caller left")
 
+// ErrDraining is the cause with which a call's context is cancelled when this
+// process can wait for it no longer. The caller is still there: unlike after
+// other causes, a stream is ended with the dialect's error event.
+var ErrDraining = errors.New("stream: this process is shutting down")
+
 // Source is what an Attempt needs to know of the answer it reads.
 type Source struct {
 	Body    io.ReadCloser
@@ -379,6 +384,8 @@ func (a *Attempt) broken(err error) {
 		a.fault = &Fault{Kind: Cut, Err: err}
 	case errors.As(cause, &clock):
 		a.fault = &Fault{Kind: Clock, Clock: clock.Clock, Err: cause}
+	case errors.Is(cause, ErrDraining):
+		a.fault = &Fault{Kind: Draining, Err: cause}
 	default:
 		a.fault = &Fault{Kind: Left, Err: cause}
 	}

@@ -18,10 +18,11 @@ const (
 	Unterminated                 // it ended cleanly, without its terminator
 	Empty                        // it ended cleanly, with nothing meaningful
 	Left                         // the caller left
+	Draining                     // this process is shutting down
 )
 
 func (k Kind) String() string {
-	return [...]string{"", "cut", "clock", "malformed", "in_band_error", "unterminated", "empty", "left"}[k]
+	return [...]string{"", "cut", "clock", "malformed", "in_band_error", "unterminated", "empty", "left", "draining"}[k]
 }
 
 // Fault is how and why an answer broke. It is the error of Attempt.Next.
