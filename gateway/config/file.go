@@ -79,12 +79,25 @@ type File struct {
 	source *source
 }
 
-// Admin is the listener for operators: /metrics, /livez, /readyz and
-// /api/v1/status.
+// Admin is the listener for operators: /metrics, /livez, /readyz and /api/v1.
 type Admin struct {
 	// Listen is its address; default 127.0.0.1:8081. The address of listen
-	// itself puts everything on one listener.
+	// itself puts everything on one listener. An address that other machines can
+	// reach needs a token.
 	Listen string `yaml:"listen"`
+
+	// Token is what operators must send as Authorization: Bearer to /api/v1 and
+	// the profiler. /metrics, /livez and /readyz never ask for it. Without one
+	// everybody on this machine is an operator.
+	Token call.Secret `yaml:"token"`
+
+	// Hosts are further names that operators may use for this address in a URL.
+	// Loopback names and addresses and the address itself are always good;
+	// requests under other names are refused (421), as DNS rebinding makes them.
+	Hosts []string `yaml:"hosts"`
+
+	// Pprof serves Go's profiler at /debug/pprof/; default false.
+	Pprof bool `yaml:"pprof"`
 }
 
 // Logs says what is logged, to standard output.

@@ -108,12 +108,16 @@ func (c *checker) address(key, address string) {
 		c.fail(path, "other machines can reach this address, and there are no client keys yet: "+
 			"anybody could spend your credentials. Listen on 127.0.0.1, or set insecure_no_auth: true "+
 			"where something in front of the gateway authenticates")
+	case key == "admin" && !IsLoopback(host) && c.Admin.Token == "":
+		c.fail(path, "other machines can reach this address, and there is no token for operators: "+
+			"anybody could open circuits and read the names of routes, targets and keys. "+
+			"Listen on 127.0.0.1, or set admin.token")
 	}
 }
 
 // CheckListen judges the addresses again, for a program that replaced them.
 func (f *File) CheckListen() error {
-	c := checker{File: &File{source: f.source, InsecureNoAuth: f.InsecureNoAuth}}
+	c := checker{File: &File{source: f.source, InsecureNoAuth: f.InsecureNoAuth, Admin: f.Admin}}
 	c.address("listen", f.MainListen())
 	c.address("admin", f.AdminListen())
 	if len(c.errs) == 0 {
