@@ -46,6 +46,11 @@ type Config struct {
 	Transport http.RoundTripper // to the providers; nil: a tuned http.Transport of our own
 	Recorder  call.Recorder     // hears every Event; nil: nobody. Must not block.
 	Rand      func() float64    // in [0,1); nil: math/rand/v2. For tests with a seed.
+
+	// Headers changes the headers of each attempt, counted from 1, before its
+	// credential is put in: to hand a trace on, or to keep one. It must not block
+	// and must not keep h. nil: they go as they came.
+	Headers func(h http.Header, c *call.Call, attempt int)
 }
 
 // Route says which calls it takes and which targets may answer them.

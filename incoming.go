@@ -61,6 +61,9 @@ func (h *house) read(req *http.Request) (*incoming, *refusal) {
 	in := &incoming{house: h, req: req}
 	in.ID, in.Arrived = newID(), time.Now()
 	in.Method, in.Path = req.Method, req.URL.Path
+	if trace := req.Header["Traceparent"]; len(trace) == 1 {
+		in.Trace = trace[0]
+	}
 	in.Tenant, in.Client, in.Priority = o.tenant, o.client, o.priority
 	in.NoRetry = o.noRetry || req.Header.Get(headerNoRetry) != ""
 	in.NoMove = req.Header.Get(headerNoFallback) != ""

@@ -201,6 +201,9 @@ func (s *sending) headers(req *http.Request) {
 			delete(h, name)
 		}
 	}
+	if change := s.in.house.config.Headers; change != nil {
+		change(h, &s.in.Call, s.number)
+	}
 	if s.in.guarded {
 		h.Set("Accept-Encoding", "identity") // answers are read as they come
 	}

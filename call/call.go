@@ -50,6 +50,7 @@ type Call struct {
 	Client  string // digest of the client's credential, for retry detection; never the credential
 	Op      Op
 	Path    string // the request's path, for pass-through pins
+	Trace   string // the caller's traceparent (W3C), as it came; "" if there is not exactly one
 	Method  string
 	Request Request
 	Body    []byte // the buffered body; nil when streamed
