@@ -29,3 +29,15 @@ func TestACallThatFindsEveryCircuitOpenNamesThem(t *testing.T) {
 		}
 	})
 }
+
+func TestAnAttemptNamesTheModelThatAnswered(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := build(t, route(to("primary", "sim/ok"), to("backup", "sim/ok")), "primary", "backup")
+		if g := w.do(t.Context(), "chat", ask("chat", "m", true)); g.status != 200 {
+			t.Fatalf("status %d", g.status)
+		}
+		if ended := w.events(call.AttemptEnded); len(ended) != 1 || ended[0].Answered != "sim/ok" {
+			t.Errorf("got %+v", ended)
+		}
+	})
+}

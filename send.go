@@ -39,6 +39,7 @@ type sending struct {
 	sent     atomic.Bool // request bytes may have left
 	crossed  atomic.Bool // the slow threshold passed before any content
 	outcome  call.Outcome
+	answered string // the model that the answer names
 }
 
 // answer is what an attempt returned: open, or failed with or without words of
@@ -335,6 +336,7 @@ func (s *sending) firstToken(after time.Duration) {
 
 // classify names how a 2xx answer ended.
 func (s *sending) classify(f *stream.Fault, st *call.Stream) call.Verdict {
+	s.answered = st.Model
 	committed := st.Content || st.Finishes > 0 || st.Ended
 	broken := func(before call.Class) call.Verdict {
 		if committed {
@@ -388,7 +390,7 @@ func (s *sending) end(o call.Outcome) {
 	}
 	p.count(o.Class)
 	t := s.upstream.Target
-	in.tell(&call.Event{Kind: call.AttemptEnded, Target: t.Name, Provider: t.Provider, Model: t.Model, Key: s.upstream.KeyName(), Attempt: s.number, Outcome: o, Status: o.Status})
+	in.tell(&call.Event{Kind: call.AttemptEnded, Target: t.Name, Provider: t.Provider, Model: t.Model, Answered: s.answered, Key: s.upstream.KeyName(), Attempt: s.number, Outcome: o, Status: o.Status})
 	p.wake()
 }
 

@@ -72,6 +72,7 @@ type Event struct {
 	Target   string // target name
 	Provider string
 	Model    string // configured model, or "" for the caller's
+	Answered string // AttemptEnded: the model as the provider names it in its answer; "" if it does not. Foreign text
 	Key      string // key alias
 	Attempt  int    // 1 for a call's first attempt
 	Outcome  Outcome
