@@ -40,7 +40,8 @@ func WithClient(ctx context.Context, digest string) context.Context {
 	return with(ctx, func(o *options) { o.client = digest })
 }
 
-// WithPriority sets the call's class in the waiting room; 0 is normal.
+// WithPriority says how urgent the call is; 0 is normal, more is more urgent. It
+// is recorded with the call; the waiting room is first come, first served.
 func WithPriority(ctx context.Context, p int) context.Context {
 	return with(ctx, func(o *options) { o.priority = p })
 }

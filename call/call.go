@@ -58,13 +58,12 @@ type Call struct {
 	Safe    bool   // repeating cannot act twice: a model call, GET, HEAD, or an Idempotency-Key
 	NoRetry bool   // the caller, or a client that is itself retrying, gets one attempt
 	NoMove  bool   // x-holdfast-no-fallback: stay on the first target
-	Strict  bool   // reserved for recovery: an answer must be complete before its first byte
 
 	Arrived  time.Time // when the request reached us; all deadlines count from here
 	CommitBy time.Time // zero: no deadline
 
 	ClientRetry int // X-Stainless-Retry-Count; 0 for a first try
-	Priority    int // reserved for admission classes; 0 normal
+	Priority    int // the class asked for in the waiting room, 0 normal; a plain FIFO door does not read it
 }
 
 // Remaining returns the time left until CommitBy, or the given fallback when the

@@ -80,7 +80,6 @@ type Stream struct {
 	Policy   string   // policy category seen; "" none
 	Made     []string // ids of what the answer left at the account: containers, conversations, seals
 	Usage    Usage
-	Open     int // reserved: open content blocks
 }
 
 // Problem is an error to be told in some dialect.
