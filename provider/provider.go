@@ -9,6 +9,7 @@ package provider
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -19,10 +20,12 @@ import (
 // made, and its functions are safe for concurrent use.
 type Vendor struct {
 	Name    string   // as in configuration: "openai"
-	BaseURL string   // where its API is, without the version: "https://api.openai.com"
-	Hosts   []string // host names that are this vendor's
+	BaseURL string   // where its API is, without the version: "https://api.openai.com"; "" where every customer has an own address
+	Hosts   []string // host names that are this vendor's; one with a leading dot stands for all below it
 	Table   Table    // its own rows; the common ones follow them
 
+	// Address says where a request goes. nil: where Join puts it.
+	Address func(Place) *url.URL
 	// Endpoint says what a path asks for. The path may carry a prefix before
 	// its version. A path that is not read has no Dialect.
 	Endpoint func(method, path string) Endpoint
@@ -35,8 +38,12 @@ type Vendor struct {
 	// token.
 	Reasoning func(model string) bool
 
-	// Dialect is the one in which errors on paths nobody reads are told.
+	// Dialect is the one in which errors on paths nobody reads are told. nil for a
+	// tool: a path that no route names is never sent to one.
 	Dialect call.Dialect
+	// Answers reads the answers on paths that no dialect of ours reads, to tell how
+	// they ended. nil: nothing is known of them.
+	Answers *Answers
 	// Claims reports whether a request on a path nobody reads comes from a client
 	// of this vendor. nil claims nothing.
 	Claims func(h http.Header, path string) bool
@@ -58,6 +65,7 @@ type Evidence struct {
 	Status      int // HTTP status of the answer
 	Header      http.Header
 	Body        []byte       // the error body, bounded by who read it; nil when InBand
+	Type        string       // the error's type, where it is told outside the body
 	Problem     call.Problem // the error found inside an answer; zero unless InBand
 	InBand      bool         // the error stood inside a 2xx answer
 	PassThrough bool         // the path is not one we read: a 404 speaks of what the caller named, not of our target
@@ -87,7 +95,7 @@ func (v *Vendor) OwnsHost(host string) bool {
 	}
 	name = strings.TrimSuffix(name, ".")
 	for _, own := range v.Hosts {
-		if name == own {
+		if name == own || own[0] == '.' && strings.HasSuffix(name, own) && len(name) > len(own) {
 			return true
 		}
 	}

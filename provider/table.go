@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,6 +17,7 @@ type Row struct {
 	Type        string // the error's type
 	Code        string // the error's code, or the finer code beside it
 	Contains    string // lower case, in the message: only where the vendor gives nothing else
+	Finish      string // why an answer ended: a finish reason, or why a prompt was blocked
 	InBand      bool   // only for an error inside an answer
 	Waits       bool   // only when the answer says how long to wait
 	Foreign     bool   // only when the body is there and no JSON: something between us answered
@@ -84,6 +86,41 @@ var Common = Table{
 	{Status: 600, Through: 999, Class: call.BadResponse, Note: "no HTTP status"},
 }
 
+// Finish returns the row for a finish reason; false for one that is an ordinary
+// end.
+func (t Table) Finish(reason string) (Row, bool) {
+	for _, r := range t {
+		if r.Finish == reason && reason != "" {
+			return r, true
+		}
+	}
+	return Row{}, false
+}
+
+// Join returns t followed by others, sorted so that finer words stay before
+// coarser ones: finish reasons, codes, types, texts, statuses. Rows of one kind
+// keep their order, so that t's count first.
+func (t Table) Join(others ...Table) Table {
+	all := slices.Concat(append([]Table{t}, others...)...)
+	slices.SortStableFunc(all, func(a, b Row) int { return a.Rank() - b.Rank() })
+	return all
+}
+
+// Rank says how fine the word is by which r decides: the lower, the finer.
+func (r Row) Rank() int {
+	switch {
+	case r.Finish != "":
+		return 0
+	case r.Code != "":
+		return 1
+	case r.Type != "" && r.Contains == "":
+		return 2
+	case r.Contains != "":
+		return 3
+	}
+	return 4
+}
+
 // ByStatus returns what a bare status means: the verdict of Common.
 func ByStatus(status int) call.Verdict {
 	return Common.verdict(facts{status: status, body: ErrorBody{JSON: true}})
@@ -101,6 +138,7 @@ type facts struct {
 func (e Evidence) facts() facts {
 	if !e.InBand {
 		body := ParseError(e.Body)
+		body.Type = first(body.Type, e.Type)
 		return facts{status: e.Status, body: body, foreign: len(e.Body) > 0 && !body.JSON, passThrough: e.PassThrough}
 	}
 	p := e.Problem
@@ -117,6 +155,7 @@ func (r Row) matches(f facts) bool {
 	case through != 0 && (f.status < r.Status || f.status > through),
 		r.Type != "" && r.Type != f.body.Type,
 		r.Code != "" && r.Code != f.body.Code && r.Code != f.body.Detail,
+		r.Finish != "" && (!f.inBand || r.Finish != f.body.Code),
 		r.InBand && !f.inBand,
 		r.Waits && !f.body.HasWait,
 		r.Foreign && !f.foreign,
@@ -143,7 +182,7 @@ func (t Table) verdict(f facts) call.Verdict {
 // told returns the word that decided, for people. It comes from outside, so only
 // what looks like a code is told.
 func (r Row) told(f facts) string {
-	for _, word := range [...]string{r.Code, f.body.Detail, f.body.Code, f.body.Type} {
+	for _, word := range [...]string{r.Code, r.Finish, f.body.Detail, f.body.Code, f.body.Type} {
 		if word != "" && len(word) <= 64 && strings.Trim(word, codeLetters) == "" {
 			return word
 		}
@@ -214,6 +253,7 @@ func (r Row) when() string {
 		}
 	}
 	add(r.InBand, "inside an answer")
+	add(r.Finish != "", "finish reason `"+r.Finish+"`")
 	add(r.Code != "", "code `"+r.Code+"`")
 	add(r.Type != "", "type `"+r.Type+"`")
 	add(r.Contains != "", "text \""+r.Contains+"\"")

@@ -269,19 +269,8 @@ func describe(t *testing.T, v *provider.Vendor) {
 
 // order holds that a vendor's finest word counts first.
 func order(t *testing.T, table provider.Table) {
-	rank := func(r provider.Row) int {
-		switch {
-		case r.Code != "":
-			return 0
-		case r.Type != "" && r.Contains == "":
-			return 1
-		case r.Contains != "":
-			return 2
-		}
-		return 3
-	}
 	for i, row := range table {
-		if i > 0 && rank(row) < rank(table[i-1]) {
+		if i > 0 && row.Rank() < table[i-1].Rank() {
 			t.Errorf("row %d (%+v) is finer than the one before it", i, row)
 		}
 		if row.Class == call.Unclassified || row.Class == call.OK || row.Contains != strings.ToLower(row.Contains) {
