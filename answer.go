@@ -292,6 +292,8 @@ func (in *incoming) fail(ctx context.Context, r dispatch.Result[*answer]) (*http
 		return in.tellProblem(p, o, o.Wait), nil
 	case o.Class == call.Timeout || r.Reason == dispatch.Deadline:
 		return in.tellProblem(call.Problem{Reason: call.ReasonDeadlineExceeded, Class: o.Class, Request: in.ID}, o, 0), nil
+	case o.Class == call.ClientError:
+		return in.tellProblem(call.Problem{Reason: call.ReasonBadRequest, Class: o.Class, Request: in.ID, Message: "The request body could not be read to its end."}, o, 0), nil
 	case o.Class == call.Transport:
 		return in.tellProblem(call.Problem{Reason: call.ReasonUpstreamUnreachable, Class: o.Class, Request: in.ID}, o, 0), nil
 	}

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/holdfast-gateway/holdfast/admission"
@@ -39,7 +40,7 @@ type incoming struct {
 	dialect call.Dialect     // the caller's: how refusals and broken streams are told
 	vendor  *provider.Vendor // whose client asks
 	guarded bool             // requests and answers of this operation are read
-	body    io.ReadCloser    // streamed once; nil when buffered in Call.Body
+	body    *upload          // streamed once; nil when buffered in Call.Body
 
 	state   dispatch.State[*answer]
 	place   *admission.Place
@@ -133,7 +134,7 @@ func (in *incoming) readBody() *refusal {
 	if req.Body == nil || req.Body == http.NoBody {
 		in.Replay = true
 	} else if !in.guarded && (req.ContentLength < 0 || req.ContentLength > limit || multipart(req)) {
-		in.body = req.Body
+		in.body = &upload{ReadCloser: req.Body}
 		return nil
 	} else {
 		body, err := readBounded(req, limit)
@@ -153,6 +154,21 @@ func (in *incoming) readBody() *refusal {
 		return &refusal{call.ReasonBadRequest, "The request body cannot be read: " + err.Error() + "."}
 	}
 	return nil
+}
+
+// upload is a body that streams past us to the provider. It remembers whether
+// the caller's side broke, which is no fault of the provider's.
+type upload struct {
+	io.ReadCloser
+	broken atomic.Bool
+}
+
+func (u *upload) Read(p []byte) (int, error) {
+	n, err := u.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		u.broken.Store(true)
+	}
+	return n, err
 }
 
 func multipart(req *http.Request) bool {

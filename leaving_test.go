@@ -212,3 +212,38 @@ func (w *world) endSomehow(body []byte, dice int, after time.Duration, read int)
 	_ = resp.Body.Close()
 	_ = resp.Body.Close()
 }
+
+// brokenUpload is a body whose sender breaks the framing.
+type brokenUpload struct{ n int }
+
+func (b *brokenUpload) Read(p []byte) (int, error) {
+	if b.n++; b.n > 2 {
+		return 0, errors.New("malformed chunked encoding")
+	}
+	return copy(p, "part"), nil
+}
+
+func (b *brokenUpload) Close() error { return nil }
+
+// TestACallersBrokenUploadIsNoFaultOfTheProvider: else any client could open the
+// breaker.
+func TestACallersBrokenUploadIsNoFaultOfTheProvider(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := build(t, route(to("primary", "")), "primary")
+		for range 20 {
+			req, _ := http.NewRequest("POST", "http://app/v1/files", &brokenUpload{})
+			req.Header.Set("Content-Type", "multipart/form-data; boundary=b")
+			resp, err := w.hf.RoundTrip(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = resp.Body.Close()
+			if resp.StatusCode != 400 || resp.Header.Get("X-Holdfast-Error-Source") != "gateway" {
+				t.Fatalf("status %d from %s, want 400 from the gateway", resp.StatusCode, resp.Header.Get("X-Holdfast-Error-Source"))
+			}
+		}
+		if s := w.hf.Status().Targets[0]; s.Breaker != "closed" || s.InFlight != 0 {
+			t.Errorf("breaker %s, in flight %d", s.Breaker, s.InFlight)
+		}
+	})
+}

@@ -235,6 +235,8 @@ func (s *sending) failed(err error) *answer {
 		o.Class, o.Clock = call.Timeout, clock.Clock
 	case cause != nil:
 		o.Class = call.Canceled
+	case s.in.body != nil && s.in.body.broken.Load():
+		o.Class = call.ClientError // the caller's framing, not the provider
 	default:
 		o.Class = call.Transport
 	}
