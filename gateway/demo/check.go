@@ -22,6 +22,15 @@ type Check struct {
 	Counted int    `json:"counted"`
 	Told    int    `json:"told"`
 	OK      bool   `json:"ok"`
+	Error   string `json:"error,omitempty"` // why the gateway told nothing
+}
+
+// wrong is a sentence about a check that failed.
+func (c Check) wrong() string {
+	if c.Error != "" {
+		return fmt.Sprintf("%s could not be read: %s.", c.What, c.Error)
+	}
+	return fmt.Sprintf("%s: counted %d, but %s says %d.", c.What, c.Counted, c.Where, c.Told)
 }
 
 const (
@@ -30,26 +39,35 @@ const (
 	callersName = "the callers"
 )
 
-// check returns all comparisons. The gateway closes its books on a call a moment
-// after the caller has the last byte, so it may take up to a second to agree.
-func (p *play) check(ctx context.Context, r *Report) []Check {
+// books is how long providers and gateway may take to close their books: both
+// note the end of an answer a moment after its last byte has reached the caller.
+const books = time.Second
+
+// agreed counts again and again until all checks agree, for at most the time of
+// books, and returns the last report. What could not be compared at the end does
+// not hide what disagreed before.
+func agreed(ctx context.Context, count func(context.Context) (Report, error)) Report {
 	// An interrupt now comes too late to change what was seen.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), books)
 	defer cancel()
-	ticker := time.NewTicker(50 * time.Millisecond)
+	ticker := time.NewTicker(books / 20)
 	defer ticker.Stop()
+	var last Report
 	for {
-		checks, err := p.compare(ctx, r)
-		if err == nil && agree(checks) {
-			return checks
+		r, err := count(ctx)
+		switch {
+		case err == nil && agree(r.Checks):
+			return r
+		case err != nil && last.Checks == nil || err != nil && ctx.Err() == nil:
+			r.Checks = []Check{{What: "The gateway's own numbers", Where: metricsPath, Error: err.Error()}}
+			last = r
+		case err == nil:
+			last = r
 		}
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
-			if checks == nil {
-				checks = []Check{{What: "The gateway's own numbers", Where: metricsPath}}
-			}
-			return checks
+			return last
 		}
 	}
 }
@@ -132,7 +150,8 @@ func fetch(ctx context.Context, url string) ([]byte, error) {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("status %d", resp.StatusCode)
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, 300)) // why, if it says so
+		return nil, fmt.Errorf("%s answers %s: %s", url, resp.Status, strings.TrimSpace(string(text)))
 	}
 	return io.ReadAll(io.LimitReader(resp.Body, 4<<20))
 }

@@ -3,6 +3,7 @@ package demo
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -154,6 +155,60 @@ holdfast_attempts_total{class="ok",model="sim-1",provider="backup-sim"} 4
 	few.Unprotected.Failed, few.Alone.Answered = enoughFailures, 100-enoughFailures
 	if why := verdict(few, text); !strings.Contains(why, "Only 50 calls without Holdfast failed") {
 		t.Errorf("too little outage, and the verdict is %q", why)
+	}
+}
+
+func TestTheReportWaitsUntilTheBooksAreClosed(t *testing.T) {
+	early := Report{Primary: Provider{Answered: 142}, Checks: []Check{{What: "Answers", Counted: 142, Told: 143}}}
+	whole := Report{Primary: Provider{Answered: 143}, Checks: []Check{{What: "Answers", Counted: 143, Told: 143, OK: true}}}
+	away := errors.New("away")
+	for name, c := range map[string]struct {
+		count func(n int, ctx context.Context) (Report, error)
+		want  string
+		took  time.Duration
+	}{
+		"at once": {func(int, context.Context) (Report, error) { return whole, nil }, "", 0},
+		"a provider is late": {func(n int, _ context.Context) (Report, error) {
+			if n < 3 {
+				return early, nil
+			}
+			return whole, nil
+		}, "", 2 * books / 20},
+		"the gateway is away for a moment": {func(n int, _ context.Context) (Report, error) {
+			if n < 2 {
+				return whole, away
+			}
+			return whole, nil
+		}, "", books / 20},
+		"numbers that never agree": {func(_ int, ctx context.Context) (Report, error) {
+			if ctx.Err() != nil {
+				return Report{}, ctx.Err() // the last look comes too late to see anything
+			}
+			return early, nil
+		}, "Answers: counted 142, but  says 143.", books},
+		"a gateway that stays away": {func(int, context.Context) (Report, error) { return whole, away },
+			"The gateway's own numbers could not be read: away.", books},
+		"a gateway that hangs": {func(_ int, ctx context.Context) (Report, error) {
+			<-ctx.Done()
+			return whole, ctx.Err()
+		}, "The gateway's own numbers could not be read: context deadline exceeded.", books},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				began, n := time.Now(), 0
+				r := agreed(t.Context(), func(ctx context.Context) (Report, error) { n++; return c.count(n, ctx) })
+				got := ""
+				if !agree(r.Checks) {
+					got = r.Checks[0].wrong()
+				}
+				if took := time.Since(began); got != c.want || took != c.took {
+					t.Errorf("%q after %s, want %q after %s", got, took, c.want, c.took)
+				}
+				if c.want == "" && r.Primary.Answered != 143 {
+					t.Errorf("%d answers reported, want those that were counted last", r.Primary.Answered)
+				}
+			})
+		})
 	}
 }
 

@@ -89,8 +89,21 @@ type Move struct {
 	Cause string  `json:"cause"`
 }
 
-// report joins logs and callers. It waits a moment for the gateway's last words.
+// report tells what the play showed, once everybody's books are closed.
 func (p *play) report(ctx context.Context) Report {
+	r := agreed(ctx, func(ctx context.Context) (Report, error) {
+		r := p.count()
+		var err error
+		r.Checks, err = p.compare(ctx, &r)
+		return r, err
+	})
+	r.Why = r.verdict()
+	r.OK = r.Why == ""
+	return r
+}
+
+// count joins the logs with what callers saw, as they are now.
+func (p *play) count() Report {
 	r := Report{
 		Version: p.config.Version, Seconds: seconds(p.ended.Sub(p.began)), Outage: seconds(p.repaired.Sub(p.broken)),
 		Rate: p.config.Rate, Seed: p.config.Seed, Gateway: p.stage.gatewayURL(), Admin: p.stage.adminURL(),
@@ -104,9 +117,6 @@ func (p *play) report(ctx context.Context) Report {
 		}
 	}
 	r.Circuit = p.circuit(primary, backup)
-	r.Checks = p.check(ctx, &r)
-	r.Why = r.verdict()
-	r.OK = r.Why == ""
 	return r
 }
 
@@ -121,7 +131,7 @@ func (r *Report) verdict() string {
 	}
 	for _, c := range r.Checks {
 		if !c.OK {
-			why = append(why, fmt.Sprintf("%s: counted %d, but %s says %d.", c.What, c.Counted, c.Where, c.Told))
+			why = append(why, c.wrong())
 		}
 	}
 	return strings.Join(why, " ")

@@ -36,7 +36,7 @@ func writeSummary(w io.Writer, r Report) error {
 	}
 	for _, c := range r.Checks {
 		if !c.OK {
-			wrapped(&b, "! ", fmt.Sprintf("%s: counted %d, but %s says %d.", c.What, c.Counted, c.Where, c.Told))
+			wrapped(&b, "! ", c.wrong())
 		}
 	}
 	if agree(r.Checks) {
