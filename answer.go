@@ -314,8 +314,9 @@ func (in *incoming) statusFor(o call.Outcome) int {
 		return http.StatusUnauthorized
 	case call.NotFound:
 		return http.StatusNotFound
+	default:
+		return http.StatusInternalServerError
 	}
-	return http.StatusInternalServerError
 }
 
 // relay passes the provider's own error on, with its status and every byte of
@@ -378,8 +379,9 @@ func (in *incoming) retriable() bool {
 	switch in.state.Steps[n-1].Class {
 	case call.QuotaExhausted, call.PolicyViolation, call.ClientError, call.Auth, call.NotFound, call.ContextLength:
 		return false
+	default:
+		return true
 	}
-	return true
 }
 
 // nextProbe is the time to the first half-open probe of any target.

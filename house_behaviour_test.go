@@ -3,6 +3,7 @@ package holdfast_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -377,10 +378,10 @@ func TestAfterCloseTheTransportSaysSo(t *testing.T) {
 	_ = hf.Close()
 	_ = hf.Close()
 	req, _ := http.NewRequest("GET", "http://127.0.0.1:1/", nil)
-	if _, err := hf.RoundTrip(req); err != holdfast.ErrClosed {
+	if _, err := hf.RoundTrip(req); !errors.Is(err, holdfast.ErrClosed) {
 		t.Errorf("got %v", err)
 	}
-	if err := hf.Update(holdfast.Config{}); err != holdfast.ErrClosed {
+	if err := hf.Update(holdfast.Config{}); !errors.Is(err, holdfast.ErrClosed) {
 		t.Errorf("Update: %v", err)
 	}
 }

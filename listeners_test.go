@@ -45,9 +45,8 @@ func TestEachAttemptsHeadersCanBeChanged(t *testing.T) {
 			h.Set("X-Attempt", fmt.Sprint(c.Method, " ", attempt))
 		}
 		h := &heads{name: "X-Attempt"}
-		w := &world{}
 		c.Transport = h
-		w = build(t, c, "primary", "second")
+		w := build(t, c, "primary", "second")
 		h.RoundTripper = w.base
 		if g := w.do(t.Context(), "chat", ask("chat", "gpt", false)); g.status != 200 {
 			t.Fatal(g)

@@ -135,12 +135,3 @@ func (p *post) wake() {
 		d.Wake()
 	}
 }
-
-// ready reports whether an attempt for the model would be let through now.
-func (p *post) ready(model string) bool {
-	if !p.limit.Free() {
-		return false
-	}
-	ok, _ := p.breaker(model).Peek()
-	return ok
-}

@@ -367,8 +367,9 @@ func (s *sending) classify(f *stream.Fault, st *call.Stream) call.Verdict {
 		return broken(call.Timeout)
 	case stream.Unterminated:
 		return call.Verdict{Class: call.Truncated, Code: f.Kind.String()}
+	default:
+		return broken(call.BadResponse)
 	}
-	return broken(call.BadResponse)
 }
 
 // end ends the attempt, once: every gate it passed hears how.

@@ -23,8 +23,8 @@ import (
 // ErrClosed is returned by RoundTrip after Close.
 var ErrClosed = errors.New("holdfast: transport is closed")
 
-// ErrDraining, as the cause with which a request's context is cancelled
-// (context.WithCancelCause), ends a call because this process is shutting down.
+// ErrDraining as the cause with which a request's context is cancelled
+// (context.WithCancelCause) ends a call because this process is shutting down.
 // An event stream then ends with its dialect's error event and io.EOF, as the
 // caller is still there to read it; RoundTrip returns ErrDraining.
 var ErrDraining = stream.ErrDraining

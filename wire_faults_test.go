@@ -24,15 +24,11 @@ import (
 	"github.com/holdfast-gateway/holdfast/timeout"
 )
 
-// shortClocks make an outage a matter of tenths of seconds, patientClocks never
-// end what a busy machine delays.
-var (
-	shortClocks = timeout.Config{
-		FirstToken: 400 * time.Millisecond, FirstTokenReasoning: 400 * time.Millisecond, Idle: 400 * time.Millisecond,
-		Attempt: 800 * time.Millisecond, AttemptFixed: true, Total: 10 * time.Second,
-	}
-	patientClocks = timeout.Config{}
-)
+// shortClocks make an outage a matter of tenths of seconds.
+var shortClocks = timeout.Config{
+	FirstToken: 400 * time.Millisecond, FirstTokenReasoning: 400 * time.Millisecond, Idle: 400 * time.Millisecond,
+	Attempt: 800 * time.Millisecond, AttemptFixed: true, Total: 10 * time.Second,
+}
 
 // onTheWire says what is special about a row of faultTable on a true network:
 // which fault stands for it there, and how many milliseconds our clocks and the

@@ -197,8 +197,9 @@ func (s *Scheduler[A]) mayRepeat(row call.Consequence, l *lane, o call.Outcome, 
 		return true
 	case call.SameIfAlone:
 		return alone
+	default:
+		return false
 	}
-	return false
 }
 
 // noTime says that a pause does not fit; it is no budget.

@@ -308,6 +308,7 @@ func (a *Attempt) judge(n int, f call.Frame) {
 			return
 		}
 		a.src.Clocks.Linger(a.src.Linger)
+	default:
 	}
 	if f.Kind.Meaningful() {
 		a.src.Clocks.Meaningful()
@@ -330,7 +331,7 @@ func (a *Attempt) committed() {
 
 // over ends the reading: err is what the provider's body returned.
 func (a *Attempt) over(err error) {
-	if err != io.EOF {
+	if !errors.Is(err, io.EOF) {
 		a.broken(err)
 		return
 	}

@@ -338,7 +338,7 @@ func TestASlowReaderDoesNotMakeTheProviderLookStalled(t *testing.T) {
 		buf := make([]byte, 4096)
 		for {
 			_, err := b.Read(buf)
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				break
 			}
 			if err != nil {

@@ -29,7 +29,6 @@ type Body struct {
 
 	mu      sync.Mutex // held while reading
 	pending []byte
-	tail    []byte // the error event, after pending
 	err     error
 	bytes   int64
 	once    sync.Once
@@ -75,7 +74,7 @@ func (b *Body) WriteTo(w io.Writer) (int64, error) {
 		b.pending = nil
 		if len(batch) == 0 {
 			var err error
-			if batch, err = b.next(); err == io.EOF {
+			if batch, err = b.next(); errors.Is(err, io.EOF) {
 				return total, nil
 			} else if err != nil {
 				return total, err

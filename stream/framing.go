@@ -280,7 +280,7 @@ func eventType(h []byte) (name []byte, ok bool) {
 		}
 		key, kind := h[1:1+n], h[1+n]
 		h = h[2+n:]
-		size, skip := 0, 0
+		var size, skip int
 		switch {
 		case kind == 6 || kind == 7:
 			if len(h) < 2 {
