@@ -79,6 +79,7 @@ type Stream struct {
 	Finish   string   // last finish reason
 	Policy   string   // policy category seen; "" none
 	Made     []string // ids of what the answer left at the account: containers, conversations, seals
+	Note     string   // a remark on an answer that is whole: "content_filter_error", the filter was down; "" none
 	Usage    Usage
 }
 
