@@ -1,7 +1,9 @@
 package holdfast
 
 import (
+	"maps"
 	"net/url"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -39,62 +41,89 @@ type memory struct {
 // tally counts a route's calls.
 type tally struct{ calls, ok, refused atomic.Int64 }
 
-// post is what the house knows of one target.
+// post is one target as one configuration sees it. What was learnt of it is
+// shared with the configurations before and after, whose calls may still run.
 type post struct {
+	*learnt
 	target     *call.Target
 	vendor     *provider.Vendor
 	strict     bool
 	pass       bool          // the caller's own credential may go along
 	idempotent bool          // repeating a request cannot act twice
 	slow       time.Duration // breaker's SlowAfter
-	limit      *concurrency.Limit
-	budget     *retry.Budget
+}
 
+// learnt is what the house knows of one target: a name, an address and a model.
+type learnt struct {
+	target *call.Target // for events
+	limit  *concurrency.Limit
+	budget *retry.Budget
 	record func(*call.Event)
 	rand   func() float64
 
 	mu       sync.Mutex
 	config   breaker.Config
 	breakers map[string]*breaker.Breaker // by model asked for
-	classes  map[call.Class]int64
+	classes  map[call.Class]int64        // attempts ended
 	attempts int64
-	doors    []*admission.Door
+	doors    []*admission.Door // of the routes it stands in
 }
 
-// newPost returns the state of a target nobody has asked yet.
-func (m *memory) newPost(t Target, r retry.Config) *post {
+// newPost returns a target as t says, with what old learnt if it is the same
+// target; old may be nil.
+func (m *memory) newPost(t Target, r retry.Config, old *post) *post {
 	base, _ := url.Parse(t.BaseURL)
 	keys := make([]call.Key, len(t.Keys))
 	for i, k := range t.Keys {
 		keys[i] = call.Key{Name: k.Name, Secret: call.Secret(k.Secret), Weight: k.Weight}
 	}
 	v := all.ByName(t.Vendor)
-	return &post{
+	p := &post{
 		target: &call.Target{Name: t.Name, Provider: t.Provider, Vendor: t.Vendor, URL: base, Model: t.Model, Keys: keys,
 			Weight: t.Weight, Context: t.Context, Reasoning: v.Reasoning(t.Model)},
 		vendor: v, strict: v.StrictEnd && !t.LenientEnd, pass: t.PassCredential, idempotent: t.Idempotent,
-		slow:  t.Breaker.WithDefaults().SlowAfter,
-		limit: concurrency.New(t.Concurrency), budget: retry.NewBudget(r),
-		record: m.record, rand: m.rand,
+		slow: t.Breaker.WithDefaults().SlowAfter,
+	}
+	if old != nil && old.target.URL.String() == base.String() && old.target.Model == t.Model {
+		p.learnt = old.learnt
+		p.reconfigure(t, r)
+		return p
+	}
+	p.learnt = &learnt{
+		target: p.target, limit: concurrency.New(t.Concurrency), budget: retry.NewBudget(r), record: m.record, rand: m.rand,
 		config: t.Breaker, breakers: map[string]*breaker.Breaker{}, classes: map[call.Class]int64{},
 	}
+	return p
 }
 
-// adopt takes over what o learnt, for a target of the same name and address.
-func (p *post) adopt(o *post, t Target, r retry.Config) {
-	o.mu.Lock()
-	p.breakers, p.classes, p.attempts = o.breakers, o.classes, o.attempts
-	o.mu.Unlock()
-	p.limit, p.budget = o.limit, o.budget
+// reconfigure puts new settings in force and keeps what was learnt.
+func (p *learnt) reconfigure(t Target, r retry.Config) {
 	p.limit.Reconfigure(t.Concurrency)
 	p.budget.Reconfigure(r)
-	for _, b := range p.breakers {
+	p.mu.Lock()
+	p.config = t.Breaker
+	p.mu.Unlock()
+	for _, b := range p.all() {
 		b.Reconfigure(t.Breaker)
 	}
 }
 
+// all returns the circuits of all models.
+func (p *learnt) all() []*breaker.Breaker {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Collect(maps.Values(p.breakers))
+}
+
+// servesThrough says which waiting rooms hear of what is released here.
+func (p *learnt) servesThrough(doors []*admission.Door) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.doors = doors
+}
+
 // breaker returns the circuit of a model at this target.
-func (p *post) breaker(model string) *breaker.Breaker {
+func (p *learnt) breaker(model string) *breaker.Breaker {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if b := p.breakers[model]; b != nil {
@@ -111,7 +140,7 @@ func (p *post) breaker(model string) *breaker.Breaker {
 	return b
 }
 
-func (p *post) moved(from, to breaker.State, cause string, openFor time.Duration) {
+func (p *learnt) moved(from, to breaker.State, cause string, openFor time.Duration) {
 	t := p.target
 	p.record(&call.Event{Kind: call.BreakerMoved, At: time.Now(), Target: t.Name, Provider: t.Provider, Model: t.Model,
 		From: from.String(), To: to.String(), Reason: cause, Wait: openFor})
@@ -119,7 +148,7 @@ func (p *post) moved(from, to breaker.State, cause string, openFor time.Duration
 }
 
 // count notes an attempt's end.
-func (p *post) count(c call.Class) {
+func (p *learnt) count(c call.Class) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.classes[c]++
@@ -127,7 +156,7 @@ func (p *post) count(c call.Class) {
 }
 
 // wake lets the waiting rooms look again: something was released.
-func (p *post) wake() {
+func (p *learnt) wake() {
 	p.mu.Lock()
 	doors := p.doors
 	p.mu.Unlock()

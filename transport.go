@@ -3,6 +3,7 @@ package holdfast
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -185,19 +186,39 @@ func build(c Config, m *memory) *house {
 	for _, r := range c.Routes {
 		h.routes = append(h.routes, h.route(r, fresh))
 	}
-	m.mu.Lock()
-	for name, p := range fresh {
-		m.posts[name] = p
+	for _, p := range fresh {
+		p.servesThrough(h.doorsOf(p))
 	}
-	if len(c.Routes) > 0 {
-		for name := range m.posts {
-			if fresh[name] == nil {
-				delete(m.posts, name)
-			}
+	m.settle(c, fresh)
+	return h
+}
+
+// doorsOf returns the waiting rooms of the routes that a target stands in.
+func (h *house) doorsOf(p *post) []*admission.Door {
+	var doors []*admission.Door
+	for _, r := range h.routes {
+		if slices.Contains(r.posts, p) {
+			doors = append(doors, r.door)
 		}
 	}
-	m.mu.Unlock()
-	return h
+	return doors
+}
+
+// settle makes fresh what is known, and forgets targets and routes that are no
+// longer configured. Without configured routes hosts are remembered as they come.
+func (m *memory) settle(c Config, fresh map[string]*post) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	maps.Copy(m.posts, fresh)
+	if len(c.Routes) == 0 {
+		return
+	}
+	maps.DeleteFunc(m.posts, func(name string, _ *post) bool { return fresh[name] == nil })
+	gone := func(name string) bool {
+		return !slices.ContainsFunc(c.Routes, func(r Route) bool { return r.Name == name })
+	}
+	maps.DeleteFunc(m.doors, func(name string, _ *admission.Door) bool { return gone(name) })
+	maps.DeleteFunc(m.tally, func(name string, _ *tally) bool { return gone(name) })
 }
 
 // route builds one Route; fresh collects the posts of this configuration.
@@ -207,17 +228,9 @@ func (h *house) route(r Route, fresh map[string]*post) *route {
 	for _, t := range r.Targets {
 		p := fresh[t.Name]
 		if p == nil {
-			p = h.memory.newPost(t, r.Retry)
-			if old := h.memory.post(t.Name); old != nil && old.target.URL.String() == p.target.URL.String() && old.target.Model == p.target.Model {
-				p.adopt(old, t, r.Retry)
-			}
+			p = h.memory.newPost(t, r.Retry, h.memory.post(t.Name))
 			fresh[t.Name] = p
 		}
-		p.mu.Lock()
-		if !slices.Contains(p.doors, built.door) {
-			p.doors = append(p.doors, built.door)
-		}
-		p.mu.Unlock()
 		placed := *p.target // a target weighs differently in each route
 		placed.Weight = t.Weight
 		built.posts = append(built.posts, p)
@@ -264,6 +277,7 @@ func (h *house) guarded(req *http.Request) *route {
 	}
 	r := Route{Name: "default", Targets: []Target{t}, Timeout: h.config.Timeout.WithDefaults(), Retry: h.config.Retry.WithDefaults(), Queue: h.config.Queue}
 	built := h.route(r, map[string]*post{})
+	built.posts[0].servesThrough([]*admission.Door{built.door})
 	h.memory.mu.Lock()
 	h.memory.posts[t.Name] = built.posts[0]
 	h.memory.mu.Unlock()
@@ -389,17 +403,7 @@ func (t *Transport) Breaker(name, action, reason string, during time.Duration) e
 		return fmt.Errorf("holdfast: no target is named %q", name)
 	}
 	p.breaker(p.target.Model)
-	p.mu.Lock()
-	all := make([]interface {
-		Open(string, time.Duration)
-		Close(string)
-		Reset()
-	}, 0, len(p.breakers))
-	for _, b := range p.breakers {
-		all = append(all, b)
-	}
-	p.mu.Unlock()
-	for _, b := range all {
+	for _, b := range p.all() {
 		switch action {
 		case "open":
 			b.Open(reason, during)
