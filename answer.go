@@ -111,20 +111,25 @@ func hopByHop(h http.Header) {
 	}
 }
 
-// stamp says what happened.
+// stamp says what happened. The names are canonical, the values share one array.
 func (in *incoming) stamp(h http.Header) {
-	h.Set("X-Holdfast-Request-Id", in.ID)
-	if in.route != nil {
-		h.Set("X-Holdfast-Route", in.route.Name)
+	values := make([]string, 0, 7)
+	set := func(name, value string) {
+		values = append(values, value)
+		h[name] = values[len(values)-1 : len(values) : len(values)]
 	}
-	h.Set("X-Holdfast-Attempts", strconv.Itoa(in.state.Attempts))
+	set("X-Holdfast-Request-Id", in.ID)
+	if in.route != nil {
+		set("X-Holdfast-Route", in.route.Name)
+	}
+	set("X-Holdfast-Attempts", strconv.Itoa(in.state.Attempts))
 	if n := len(in.state.Steps); n > 0 {
 		last := in.state.Steps[n-1]
-		h.Set("X-Holdfast-Provider", last.Target.Provider)
-		h.Set("X-Holdfast-Model", header(last.Model))
-		h.Set("X-Holdfast-Attempt-Log", attemptLog(in.state.Steps))
+		set("X-Holdfast-Provider", last.Target.Provider)
+		set("X-Holdfast-Model", header(last.Model))
+		set("X-Holdfast-Attempt-Log", attemptLog(in.state.Steps))
 	}
-	h.Set("Server-Timing", in.timing())
+	set("Server-Timing", in.timing())
 }
 
 // attemptLog tells the attempts in one line: "openai;429;1.0s, openai;503,

@@ -100,12 +100,11 @@ func credentialDigest(h http.Header) string {
 
 // recognise finds out which dialect's operation this is.
 func (in *incoming) recognise() {
-	for _, v := range all.Vendors() {
-		if ep := v.Endpoint(in.Method, in.Path); ep.Op != call.OpOther && ep.Dialect != nil {
-			in.Op, in.dialect, in.vendor, in.guarded = ep.Op, ep.Dialect, v, true
-			in.Safe = true
-			return
-		}
+	if v, ep := all.Reading(in.Method, in.Path); v != nil {
+		in.Op, in.dialect, in.vendor, in.guarded = ep.Op, ep.Dialect, v, true
+		in.Request.Model = ep.Model
+		in.Safe = true
+		return
 	}
 	in.vendor = all.Claiming(in.req.Header, in.Path)
 	in.dialect = in.vendor.Dialect
@@ -150,8 +149,12 @@ func (in *incoming) readBody() *refusal {
 	if !in.guarded {
 		return nil
 	}
+	byPath := in.Request.Model
 	if err := in.dialect.Read(in.Body, &in.Request); err != nil {
 		return &refusal{call.ReasonBadRequest, "The request body cannot be read: " + err.Error() + "."}
+	}
+	if in.Request.Model == "" {
+		in.Request.Model = byPath
 	}
 	return nil
 }
@@ -244,7 +247,7 @@ func (h *house) passThrough(want *provider.Vendor) *route {
 	address := ""
 	for _, r := range h.routes {
 		for _, p := range r.posts {
-			if p.vendor != want {
+			if d := p.vendor.Dialect; d == nil || d.Name() != want.Dialect.Name() {
 				continue
 			}
 			if found != nil && address != p.target.URL.String() {
@@ -280,7 +283,7 @@ func (h *house) routeOfState(path string) *route {
 // clientRetry gives a client that is itself retrying one attempt: its retries
 // must not multiply ours.
 func (in *incoming) clientRetry() {
-	if n, err := strconv.Atoi(in.req.Header.Get(headerRetryCount)); err == nil && n >= 1 {
+	if n := retryCount(in.req.Header); n >= 1 {
 		in.ClientRetry, in.NoRetry = n, true
 		in.tell(&call.Event{Kind: call.ClientRetried, Reason: "header"})
 		return
@@ -290,6 +293,19 @@ func (in *incoming) clientRetry() {
 		in.NoRetry = true
 		in.tell(&call.Event{Kind: call.ClientRetried, Reason: "digest"})
 	}
+}
+
+// retryCount is how often the client's SDK has tried this call before.
+func retryCount(h http.Header) int {
+	text := h.Get(headerRetryCount)
+	if text == "" || text == "0" {
+		return 0
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 func (in *incoming) hash() [sha256.Size]byte {

@@ -5,10 +5,8 @@ import (
 	"context"
 	"errors"
 	"io"
-	"mime"
 	"net/http"
 	"net/http/httptrace"
-	"net/url"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -147,8 +145,9 @@ func (s *sending) request() (*http.Request, error) {
 		GotConn:      func(httptrace.GotConnInfo) { s.clocks.Connected() },
 		WroteHeaders: func() { s.sent.Store(true) },
 	})
-	req := in.req.Clone(ctx)
-	req.URL = address(t.URL, in.req.URL)
+	req := in.req.WithContext(ctx)
+	req.Header = in.req.Header.Clone()
+	req.URL = s.post.vendor.URL(provider.Place{Base: t.URL, Asked: in.req.URL, Model: s.upstream.Model, Version: s.post.version})
 	if !strings.EqualFold(req.URL.Host, in.req.URL.Host) {
 		req.Host = ""
 	}
@@ -161,10 +160,12 @@ func (s *sending) request() (*http.Request, error) {
 	body := in.Body
 	if in.guarded && s.upstream.Model != in.Request.Model {
 		replaced, ok := call.Value(body).ReplaceString("model", s.upstream.Model)
-		if !ok {
+		switch {
+		case ok:
+			body = replaced
+		case s.post.vendor.Address == nil: // else the address has said it
 			return nil, errors.New("holdfast: the request names no model to replace")
 		}
-		body = replaced
 	}
 	req.ContentLength, req.TransferEncoding = int64(len(body)), nil
 	req.Body, req.GetBody = nil, nil
@@ -173,24 +174,6 @@ func (s *sending) request() (*http.Request, error) {
 		req.Body, _ = req.GetBody()
 	}
 	return req, nil
-}
-
-// address puts the request's path behind the base's. A base that ends in /v1,
-// as SDKs write it, does not double the /v1 of the path.
-func address(base, asked *url.URL) *url.URL {
-	u := *asked
-	u.Scheme, u.Host, u.User, u.Fragment = base.Scheme, base.Host, nil, ""
-	prefix := strings.TrimSuffix(base.Path, "/")
-	if rest, ok := strings.CutSuffix(prefix, "/v1"); ok && (strings.HasPrefix(asked.Path, "/v1/") || asked.Path == "/v1") {
-		prefix = rest
-	}
-	if prefix != "" {
-		u.Path = prefix + asked.Path
-		if asked.RawPath != "" {
-			u.RawPath = prefix + asked.RawPath
-		}
-	}
-	return &u
 }
 
 // headers removes what must not go upstream and sets the credential.
@@ -315,8 +298,8 @@ func plain(h http.Header) bool {
 // framing chooses by the answer's content type. An answer that was asked for as
 // a stream and is none is read whole, and judged for it.
 func (s *sending) framing(resp *http.Response) stream.Framing {
-	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	switch kind {
+	kind, _, _ := strings.Cut(resp.Header.Get("Content-Type"), ";")
+	switch strings.ToLower(strings.TrimSpace(kind)) {
 	case "text/event-stream":
 		return stream.NewSSE()
 	case "application/x-ndjson", "application/jsonl":
@@ -350,7 +333,7 @@ func (s *sending) classify(f *stream.Fault, st *call.Stream) call.Verdict {
 		if st.Policy != "" {
 			return call.Verdict{Class: call.PolicyViolation, Scope: call.ScopeRequest, Category: st.Policy}
 		}
-		return call.Verdict{Class: call.OK}
+		return call.Verdict{Class: call.OK, Code: st.Note}
 	}
 	switch f.Kind {
 	case stream.InBand:
