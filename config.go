@@ -82,12 +82,15 @@ type Route struct {
 type Target struct {
 	Name     string // unique within the Config unless equal in every field but Weight; default "provider/model"
 	Provider string // the operator's name for the provider; default: the vendor
-	Vendor   string // "openai" or "anthropic": whose dialects and error tables apply
+	Vendor   string // whose dialects and error tables apply: "openai", "anthropic", "azure", "compatible", ...; see the reference of classes
 	BaseURL  string // default: the vendor's public address. A path is put before the request's
-	Model    string // asked for instead of the caller's; "" keeps the caller's
-	Keys     []Key  // none: the caller's credential, if the host is the one it was meant for
-	Weight   int    // > 0 shares its place with neighbours that have a weight; 0: a place of its own
-	Context  int    // context window in tokens; 0 unknown
+	// APIVersion goes into the query of vendors that want it there (azure); "" for
+	// the newest paths, which need none.
+	APIVersion string
+	Model      string // asked for instead of the caller's; "" keeps the caller's
+	Keys       []Key  // none: the caller's credential, if the host is the one it was meant for
+	Weight     int    // > 0 shares its place with neighbours that have a weight; 0: a place of its own
+	Context    int    // context window in tokens; 0 unknown
 
 	Breaker     breaker.Config
 	Concurrency concurrency.Config
@@ -200,10 +203,14 @@ func (r Route) validate(targets map[string]Target) error {
 
 func (t Target) validate() error {
 	var errs []error
-	if all.ByName(t.Vendor) == nil {
+	if all.Described(t.Vendor) {
+		errs = append(errs, fmt.Errorf("vendor %q %s", t.Vendor, all.NotYet))
+	} else if all.ByName(t.Vendor) == nil {
 		errs = append(errs, fmt.Errorf("vendor %q is not known (known: %s)", t.Vendor, strings.Join(vendorNames(), ", ")))
 	}
-	if u, err := url.Parse(t.BaseURL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+	if v := all.ByName(t.Vendor); v != nil && v.BaseURL == "" && t.BaseURL == "" {
+		errs = append(errs, fmt.Errorf("base URL is missing: %s has no address of its own", t.Vendor))
+	} else if u, err := url.Parse(t.BaseURL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		errs = append(errs, errors.New("base URL must be http:// or https:// with a host"))
 	} else if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		errs = append(errs, errors.New("base URL may not hold a user, query or fragment"))

@@ -49,6 +49,7 @@ type post struct {
 	vendor     *provider.Vendor
 	strict     bool
 	pass       bool          // the caller's own credential may go along
+	version    string        // of the API, for vendors that want it in the query
 	idempotent bool          // repeating a request cannot act twice
 	slow       time.Duration // breaker's SlowAfter
 }
@@ -81,7 +82,7 @@ func (m *memory) newPost(t Target, r retry.Config, old *post) *post {
 	p := &post{
 		target: &call.Target{Name: t.Name, Provider: t.Provider, Vendor: t.Vendor, URL: base, Model: t.Model, Keys: keys,
 			Weight: t.Weight, Context: t.Context, Reasoning: v.Reasoning(t.Model)},
-		vendor: v, strict: v.StrictEnd && !t.LenientEnd, pass: t.PassCredential, idempotent: t.Idempotent,
+		vendor: v, strict: v.StrictEnd && !t.LenientEnd, pass: t.PassCredential, version: t.APIVersion, idempotent: t.Idempotent,
 		slow: t.Breaker.WithDefaults().SlowAfter,
 	}
 	if old != nil && old.target.URL.String() == base.String() && old.target.Model == t.Model {

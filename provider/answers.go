@@ -146,6 +146,10 @@ func element(v call.Value, n int) (found call.Value) {
 	return found
 }
 
+// Category writes a vendor's reason ("PROHIBITED_CONTENT") as the category of a
+// policy violation: "prohibited_content".
+func Category(reason string) string { return strings.ToLower(reason) }
+
 // capital writes the event "throttlingException" as the error type it is.
 func capital(name string) string {
 	if name == "" {

@@ -72,7 +72,7 @@ func (b *ErrorBody) readMembers(v call.Value) {
 			b.readStatus(val)
 		case "param":
 			b.Param = first(val.Text(), b.Param)
-		case "innererror":
+		case "innererror", "inner_error":
 			b.Detail = first(val.Get("code").Text(), b.Detail)
 		case "details":
 			b.readDetails(val)

@@ -58,6 +58,7 @@ type Vendor struct {
 type Endpoint struct {
 	Op      call.Op
 	Dialect call.Dialect
+	Model   string // that the path names, for bodies that name none
 }
 
 // Evidence is what an attempt came back with when it was no success.

@@ -1,0 +1,122 @@
+// Package compatible is what is known of the many servers that speak OpenAI's
+// dialect without being OpenAI: one vendor for each, made from a Profile of its
+// quirks, and one, "compatible", for those nobody has described.
+//
+// They differ in how errors look, in what a code is called, in whether a stream
+// ends with [DONE], and in where their paths begin. All of that is data.
+package compatible
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/holdfast-gateway/holdfast/call"
+	"github.com/holdfast-gateway/holdfast/dialect/chat"
+	"github.com/holdfast-gateway/holdfast/dialect/responses"
+	"github.com/holdfast-gateway/holdfast/provider"
+)
+
+// Profile is what one server does differently.
+type Profile struct {
+	Name    string
+	BaseURL string   // with the path before /chat/completions; "" for none of its own
+	Hosts   []string // as in provider.Vendor
+	Bare    bool     // its paths carry no /v1
+	Done    bool     // its streams always end with [DONE]
+	Think   []string // beginnings of the names of models that think for minutes
+	Rows    provider.Table
+	Answers *provider.Answers // on paths of its own
+}
+
+// Vendors returns a vendor for each profile, in alphabetical order.
+func Vendors() []*provider.Vendor {
+	var all []*provider.Vendor
+	for _, p := range profiles {
+		all = append(all, p.Vendor())
+	}
+	return all
+}
+
+// Named returns the vendor of that profile, nil if there is none.
+func Named(name string) *provider.Vendor {
+	for _, p := range profiles {
+		if p.Name == name {
+			return p.Vendor()
+		}
+	}
+	return nil
+}
+
+// Vendor makes a vendor of p.
+func (p Profile) Vendor() *provider.Vendor {
+	table := p.Rows.Join(common)
+	v := &provider.Vendor{
+		Name: p.Name, BaseURL: p.BaseURL, Hosts: p.Hosts, Table: table,
+		Endpoint:   p.endpoint,
+		Classify:   table.Classifier(resets, text),
+		Sign:       sign,
+		Reasoning:  p.reasoning,
+		Dialect:    chat.New(),
+		Answers:    p.Answers,
+		RequestID:  "X-Request-Id",
+		StrictEnd:  p.Done,
+		Credential: []string{"Authorization"},
+	}
+	if p.Bare {
+		v.Address = bare
+	}
+	return v
+}
+
+func (p Profile) endpoint(method, path string) provider.Endpoint {
+	if method != http.MethodPost {
+		return provider.Endpoint{}
+	}
+	switch {
+	case strings.HasSuffix(path, "/v1/chat/completions"):
+		return provider.Endpoint{Op: call.OpChat, Dialect: chat.New()}
+	case strings.HasSuffix(path, "/v1/responses"):
+		return provider.Endpoint{Op: call.OpResponses, Dialect: responses.New()}
+	case strings.HasSuffix(path, "/v1/embeddings"):
+		return provider.Endpoint{Op: call.OpEmbeddings, Dialect: chat.New()}
+	}
+	return provider.Endpoint{}
+}
+
+// bare leaves the version out of the path.
+func bare(p provider.Place) *url.URL {
+	asked := *p.Asked
+	if rest, ok := strings.CutPrefix(asked.Path, "/v1/"); ok {
+		asked.Path = "/" + rest
+		asked.RawPath = strings.TrimPrefix(asked.RawPath, "/v1")
+	}
+	return provider.Join(p.Base, &asked)
+}
+
+func (p Profile) reasoning(model string) bool {
+	if i := strings.LastIndexByte(model, '/'); i >= 0 { // "deepseek/deepseek-r1"
+		model = model[i+1:]
+	}
+	model = strings.ToLower(model)
+	for _, family := range p.Think {
+		if strings.HasPrefix(model, family) {
+			return true
+		}
+	}
+	return false
+}
+
+func sign(h http.Header, key call.Secret) {
+	provider.StripCredentials(h)
+	h.Set("Authorization", "Bearer "+strings.TrimPrefix(string(key), "Bearer "))
+}
+
+func resets(e provider.Evidence, _ provider.ErrorBody) (time.Duration, bool) {
+	return provider.ResetDurations(e.Header)
+}
+
+func text(_ provider.Evidence, body provider.ErrorBody) (time.Duration, bool) {
+	return provider.WaitInText(body.Message)
+}
