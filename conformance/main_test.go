@@ -54,7 +54,7 @@ func serve(t *testing.T, configuration string) *gateway {
 	if err := os.WriteFile(file, []byte(configuration), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	g := &gateway{process: exec.Command(os.Args[0], "serve", "-c", file)}
+	g := &gateway{process: exec.Command(os.Args[0], "serve", "-c", file, "--drain-delay", "0s")}
 	g.process.Env = append(os.Environ(), asGateway+"=1", "GORACE=atexit_sleep_ms=1")
 	g.process.Stderr = &g.stderr
 	out, err := g.process.StdoutPipe()

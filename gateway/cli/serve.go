@@ -23,12 +23,12 @@ const defaultFile = "holdfast.yaml"
 
 func (p *program) serve() *cobra.Command {
 	var path, listen, adminListen string
-	var drain time.Duration
+	var drain, delay time.Duration
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the gateway",
-		Long: "Run the gateway until SIGTERM or an interrupt. Then it stops accepting and waits for answers under way;\n" +
-			"a second signal ends it at once. A changed file is read again by itself, and on SIGHUP; a file with a\n" +
+		Long: "Run the gateway until SIGTERM or an interrupt. Then it stops accepting, after SIGTERM with a delay in which\n" +
+			"a load balancer can notice, and waits for answers under way; a second signal ends it at once. A changed file is read again by itself, and on SIGHUP; a file with a\n" +
 			"mistake changes nothing. Logs go to standard output: JSON, or text where that is a terminal.",
 		Example: "  holdfast serve -c holdfast.yaml",
 		Args:    cobra.NoArgs,
@@ -46,12 +46,13 @@ func (p *program) serve() *cobra.Command {
 			if err := file.CheckListen(); err != nil {
 				return exit{exitUsage, err}
 			}
-			return p.run(c.Context(), file, drain)
+			return p.run(c.Context(), file, drain, delay)
 		},
 	}
 	c.Flags().StringVarP(&path, "config", "c", defaultFile, "the configuration `file`")
 	c.Flags().StringVar(&listen, "listen", "", "`address` for callers, instead of the file's")
 	c.Flags().StringVar(&adminListen, "admin-listen", "", "`address` for operators, instead of the file's")
+	c.Flags().DurationVar(&delay, "drain-delay", 5*time.Second, "how long calls are still accepted after SIGTERM, while /readyz already says 503; not part of --drain")
 	c.Flags().DurationVar(&drain, "drain", 10*time.Minute, "how long answers under way may take after the end was asked for")
 	return c
 }
@@ -66,14 +67,14 @@ func explainMissing(err error, path string, named bool) error {
 }
 
 // run serves until a signal says otherwise.
-func (p *program) run(ctx context.Context, file *config.File, drain time.Duration) error {
+func (p *program) run(ctx context.Context, file *config.File, drain, delay time.Duration) error {
 	level := &slog.LevelVar{}
 	level.Set(file.LogLevel())
 	queue := telemetry.NewQueue()
 	log := slog.New(queue.Handler(logHandler(p.out, file.Logs.Format, level)))
 	defer closeQueue(queue)
 
-	s, err := server.New(file, server.Options{Drain: drain, Log: log, Level: level, Dropped: queue.Dropped, Version: p.version})
+	s, err := server.New(file, server.Options{Drain: drain, Delay: delay, Log: log, Level: level, Dropped: queue.Dropped, Version: p.version})
 	if err != nil {
 		return exit{exitUsage, err}
 	}
@@ -117,7 +118,7 @@ func closeQueue(q *telemetry.Queue) {
 // or interrupt ends the context, the second closes now, SIGHUP calls reload.
 // stop ends the watching; nothing is called after it returned.
 func signals(parent context.Context, reload func()) (ctx context.Context, now <-chan struct{}, stop func()) {
-	ctx, cancel := context.WithCancel(parent)
+	ctx, cancel := context.WithCancelCause(parent)
 	caught := make(chan os.Signal, 4)
 	signal.Notify(caught, syscall.SIGTERM, os.Interrupt, syscall.SIGHUP)
 	atOnce, quit, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
@@ -135,7 +136,10 @@ func signals(parent context.Context, reload func()) (ctx context.Context, now <-
 				if ends++; ends == 2 {
 					close(atOnce)
 				}
-				cancel()
+				if s == os.Interrupt { // somebody at a terminal, whom no load balancer knows
+					cancel(server.ErrPromptly)
+				}
+				cancel(nil)
 			}
 		}
 	}()
@@ -143,7 +147,7 @@ func signals(parent context.Context, reload func()) (ctx context.Context, now <-
 		signal.Stop(caught)
 		close(quit)
 		<-done
-		cancel()
+		cancel(nil)
 	}
 }
 

@@ -29,6 +29,10 @@ type File struct {
 	// Set it only where something in front of the gateway authenticates.
 	InsecureNoAuth bool `yaml:"insecure_no_auth"`
 
+	// TLS makes callers use https. Without it put the gateway behind something
+	// that does, or listen on loopback.
+	TLS TLS `yaml:"tls"`
+
 	// Admin is the listener for operators.
 	Admin Admin `yaml:"admin"`
 
@@ -77,6 +81,16 @@ type File struct {
 	path   string
 	places places
 	source *source
+}
+
+// TLS is the certificate that callers are shown. Both files are read again when
+// they change.
+type TLS struct {
+	// Cert is a PEM file with the certificate and those that lead to its root.
+	Cert string `yaml:"cert"`
+
+	// Key is a PEM file with the certificate's private key.
+	Key string `yaml:"key"`
 }
 
 // Admin is the listener for operators: /metrics, /livez, /readyz and /api/v1.

@@ -72,6 +72,9 @@ func (f *File) check() Errors {
 	}
 	c.address("listen", f.MainListen())
 	c.address("admin", f.AdminListen())
+	if (f.TLS.Cert == "") != (f.TLS.Key == "") {
+		c.fail([]string{"tls"}, "cert and key go together: name both files or none")
+	}
 	for _, p := range f.Providers {
 		c.provider(p)
 	}

@@ -116,7 +116,8 @@ func (h *Handler) refuse(out *reply, r *http.Request, p call.Problem) {
 	p.Request = requestID()
 	status := out.refuse(r, p)
 	class := call.ClientError
-	if p.Reason == call.ReasonShed || p.Reason == call.ReasonInternal {
+	switch p.Reason {
+	case call.ReasonShed, call.ReasonInternal, call.ReasonDraining:
 		class = call.Refused
 	}
 	h.config.Record(&call.Event{
@@ -175,6 +176,11 @@ func (h *Handler) forward(out *reply, r *http.Request) {
 // failed answers when the Transport returned an error. It does so only when the
 // caller has gone, or in a way that is our own fault.
 func (h *Handler) failed(out *reply, r *http.Request, err error) {
+	if errors.Is(context.Cause(r.Context()), holdfast.ErrDraining) { // the caller is still there
+		h.refuse(out, r, call.Problem{Reason: call.ReasonDraining,
+			Message: "This gateway is shutting down; send the call to another one."})
+		return
+	}
 	if r.Context().Err() != nil {
 		panic(http.ErrAbortHandler)
 	}

@@ -130,7 +130,7 @@ func (r *reply) refuse(req *http.Request, p call.Problem) int {
 	h.Set("X-Holdfast-Error-Source", "gateway")
 	h.Set("X-Holdfast-Reason", cmp.Or(p.Reason, call.ReasonBadRequest))
 	h.Set("X-Should-Retry", "false")
-	if p.Reason == call.ReasonShed && isFirstTry(req) {
+	if (p.Reason == call.ReasonShed || p.Reason == call.ReasonDraining) && isFirstTry(req) {
 		h.Set("X-Should-Retry", "true")
 		h.Set("Retry-After", "1")
 	}

@@ -16,6 +16,9 @@ func (s *Server) callers(door http.Handler, together bool) http.Handler {
 		rest = s.operators(door)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.draining.Load() {
+			w.Header().Set("Connection", "close") // the next call shall find another gateway
+		}
 		switch r.URL.Path {
 		case "/livez", "/readyz":
 			s.health(w, r)

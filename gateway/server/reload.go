@@ -15,6 +15,7 @@ import (
 func (s *Server) Reload() error {
 	s.reload.Lock()
 	defer s.reload.Unlock()
+	s.renew()
 	s.digest = digestOf(s.path)
 	file, err := s.readAgain()
 	if err != nil {
@@ -60,6 +61,7 @@ func (s *Server) watch(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
+			s.renew()
 			if s.changed() {
 				_ = s.Reload() // logged there
 			}

@@ -22,7 +22,8 @@ import (
 // Options are what a Server needs besides its file. A zero field means the
 // default beside it.
 type Options struct {
-	Drain    time.Duration     // how long answers under way may take after the end was asked for; 10m
+	Drain    time.Duration     // how long answers under way may take once nothing new is accepted; 10m
+	Delay    time.Duration     // how long calls are still accepted after the end was asked for, while /readyz says 503; 0
 	Watch    time.Duration     // how often the file is looked at for changes; 2s, negative: never
 	Log      *slog.Logger      // must not block; nil: nothing is logged
 	Level    *slog.LevelVar    // follows logs.level of the file; nil: does not
@@ -47,8 +48,9 @@ type Server struct {
 	listener, adminAt net.Listener
 
 	calls    context.Context // of every request; ends when answers are cut
-	cut      context.CancelFunc
+	cut      context.CancelCauseFunc
 	handling handling
+	shown    *certificate // nil: callers come without TLS
 
 	reload sync.Mutex
 	path   string
@@ -75,7 +77,7 @@ func New(file *config.File, o Options) (*Server, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{options: o, log: o.Log, path: file.Path(), started: time.Now()}
-	s.calls, s.cut = context.WithCancel(context.Background())
+	s.calls, s.cut = context.WithCancelCause(context.Background())
 	s.metrics = telemetry.NewMetrics(telemetry.Sources{
 		Status: s.status, Degraded: s.degraded, Dropped: o.Dropped, Version: o.Version, Go: runtime.Version(),
 	})
@@ -161,6 +163,9 @@ func (s *Server) Start() error {
 	})
 	together := sameAddress(file.MainListen(), file.AdminListen())
 	var err error
+	if s.shown, err = certificateOf(file); err != nil {
+		return err
+	}
 	if s.listener, err = net.Listen("tcp", file.MainListen()); err != nil {
 		return fmt.Errorf("cannot listen on %s: %w", file.MainListen(), bare(err))
 	}
@@ -195,8 +200,14 @@ func bare(err error) error {
 	return err
 }
 
+// newServer returns a server for HTTP/1.1 and for HTTP/2, with and without TLS.
 func (s *Server) newServer(h http.Handler) *http.Server {
+	protocols := &http.Protocols{}
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	protocols.SetUnencryptedHTTP2(true)
 	return &http.Server{
+		Protocols:         protocols,
 		Handler:           h,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
@@ -221,10 +232,16 @@ func (s *Server) AdminAddr() string {
 // ErrCut is returned by Run when answers under way had to be cut.
 var ErrCut = errors.New("server: answers under way were cut")
 
-// Run serves until ctx ends, then drains: /readyz says 503, nothing new is
-// accepted, answers under way may go on for the drain time or until now is
-// closed. It returns nil after a clean end, ErrCut when it had to cut answers,
-// or why a listener failed. Everything it started has ended when it returns.
+// ErrPromptly, as the cause with which the context of Run is cancelled, leaves
+// out the delay before nothing new is accepted.
+var ErrPromptly = errors.New("server: ended by hand")
+
+// Run serves until ctx ends, then drains: /readyz says 503 at once, nothing new
+// is accepted after the delay, answers under way may go on for the drain time or
+// until now is closed. What is left then is ended in a way its caller can read:
+// a stream by its dialect's error event, another call by a 503. It returns nil
+// after a clean end, ErrCut when it had to cut answers, or why a listener
+// failed. Everything it started has ended when it returns.
 func (s *Server) Run(ctx context.Context, now <-chan struct{}) error {
 	watching, stopWatching := context.WithCancel(ctx)
 	defer stopWatching()
@@ -235,33 +252,45 @@ func (s *Server) Run(ctx context.Context, now <-chan struct{}) error {
 			failed <- err
 		}
 	}
-	running.Go(func() { serve(s.main, s.listener) })
+	running.Go(func() { serve(s.main, s.guarded(s.listener)) })
 	if s.admin != nil {
-		running.Go(func() { serve(s.admin, s.adminAt) })
+		running.Go(func() { serve(s.admin, framedListener{s.adminAt}) })
 	}
 	running.Go(func() { s.watch(watching) })
 
 	var err error
 	select {
 	case <-ctx.Done():
-		err = s.drain(now)
+		delay := s.options.Delay
+		if errors.Is(context.Cause(ctx), ErrPromptly) {
+			delay = 0
+		}
+		err = s.drain(delay, now)
 	case err = <-failed:
 		_ = s.main.Close()
 	}
 	if s.admin != nil {
 		_ = s.admin.Close()
 	}
-	s.cut()
+	s.cut(nil)
 	stopWatching()
 	running.Wait()
 	s.handling.close()
 	return errors.Join(err, s.transport.Close())
 }
 
-// drain ends the callers' listener, gently for a while.
-func (s *Server) drain(now <-chan struct{}) error {
+// parting is how long callers have to read how their answers were ended.
+const parting = 5 * time.Second
+
+// drain lets go of the callers, gently for a while. Before the listener closes
+// whoever balances load is to see /readyz; that time is not the answers'.
+func (s *Server) drain(delay time.Duration, now <-chan struct{}) error {
 	s.draining.Store(true)
-	s.log.Info("draining", "for_at_most", s.options.Drain.String())
+	s.log.Info("draining", "after", delay.String(), "for_at_most", s.options.Drain.String())
+	select {
+	case <-time.After(delay):
+	case <-now:
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), s.options.Drain)
 	defer cancel()
 	finished := make(chan struct{})
@@ -276,6 +305,11 @@ func (s *Server) drain(now <-chan struct{}) error {
 	if err := s.main.Shutdown(ctx); err == nil {
 		return nil
 	}
+	s.log.Warn("ending answers under way")
+	s.cut(holdfast.ErrDraining) // a stream ends with its dialect's error event
+	last, cancelLast := context.WithTimeout(context.Background(), parting)
+	defer cancelLast()
+	_ = s.main.Shutdown(last) // who does not read even that is cut off
 	_ = s.main.Close()
 	return ErrCut
 }
