@@ -27,9 +27,10 @@ func (p *program) serve() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the gateway",
-		Long: "Run the gateway until SIGTERM or an interrupt. Then it stops accepting, after SIGTERM with a delay in which\n" +
-			"a load balancer can notice, and waits for answers under way; a second signal ends it at once. A changed file is read again by itself, and on SIGHUP; a file with a\n" +
-			"mistake changes nothing. Logs go to standard output: JSON, or text where that is a terminal.",
+		Long: "Run the gateway until SIGTERM or an interrupt. Then /readyz says 503; new calls are accepted for the drain\n" +
+			"delay (not after an interrupt), and answers under way may end. What is left after the drain time is told\n" +
+			"so in its dialect; a second signal ends it at once. A changed file is read again by itself, and on SIGHUP;\n" +
+			"a file with a mistake changes nothing. Logs go to standard output: JSON, or text where that is a terminal.",
 		Example: "  holdfast serve -c holdfast.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {

@@ -78,8 +78,10 @@ func TestTLSServesBothProtocolsAndANewCertificate(t *testing.T) {
 	}
 	write(t, filepath.Join(dir, "tls.crt"), "half a file")
 	waitFor(t, "the bad certificate to be told", func() bool { return strings.Contains(g.log.String(), "certificate not changed") })
-	if _, err := trusting(t, first, false).Get("https://" + g.Addr() + "/livez"); err != nil {
+	if resp, err := trusting(t, first, false).Get("https://" + g.Addr() + "/livez"); err != nil {
 		t.Errorf("a bad certificate replaced the good one: %v", err)
+	} else {
+		resp.Body.Close()
 	}
 	second := issue(t, dir, 2)
 	waitFor(t, "the new certificate", func() bool {
