@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"log/slog"
 
 	"github.com/holdfast-gateway/holdfast/admission"
@@ -38,6 +39,9 @@ type File struct {
 
 	// Logs says what is logged.
 	Logs Logs `yaml:"logs"`
+
+	// Telemetry says what programs that watch the gateway are told.
+	Telemetry Telemetry `yaml:"telemetry"`
 
 	// Profile is the set of defaults: standard (default) or interactive, for
 	// chat users who wait: 9 s in all, few calls in flight.
@@ -123,6 +127,62 @@ type Logs struct {
 	// Format is json, text, or auto (default): text where standard output is a
 	// terminal, else json.
 	Format string `yaml:"format" oneof:"auto json text"`
+
+	// Limit is how many lines of one kind (the same message, route and outcome)
+	// are written in a second; default 100. More are counted, and one line says
+	// how many there were. off writes all.
+	Limit LineLimit `yaml:"limit"`
+}
+
+// Telemetry says what programs that watch the gateway are told.
+type Telemetry struct {
+	// Metrics is false to have no /metrics at the operators' address; default
+	// true.
+	Metrics string `yaml:"metrics" oneof:"true false"`
+
+	// OTLP is the base address of an OpenTelemetry collector that listens for
+	// HTTP, as http://127.0.0.1:4318: spans go to /v1/traces below it. Default:
+	// none are made.
+	OTLP string `yaml:"otlp"`
+
+	// GenAISemconv chooses the names of the spans' attributes gen_ai.*, which are
+	// still moving: v1.41 (default) of OpenTelemetry's conventions, latest, or off
+	// for none.
+	GenAISemconv string `yaml:"genai_semconv" oneof:"v1.41 latest off"`
+
+	// Traces says which calls have spans.
+	Traces Traces `yaml:"traces,policy"`
+}
+
+// Traces says which calls have spans.
+type Traces struct {
+	// Ratio is the share of calls that are kept when their caller sent no
+	// traceparent; default 1, off keeps none. A caller's traceparent decides for
+	// its own calls.
+	Ratio float64
+
+	// Propagate sends providers a traceparent, so that their spans join the
+	// trace; default false. tracestate and baggage are never sent on.
+	Propagate bool
+}
+
+// Share is Ratio with its default.
+func (t Traces) Share() float64 {
+	switch {
+	case t.Ratio < 0:
+		return 0
+	case t.Ratio == 0:
+		return 1
+	}
+	return t.Ratio
+}
+
+// Validate reports what is wrong with t.
+func (t Traces) Validate() error {
+	if t.Ratio > 1 {
+		return fmt.Errorf("ratio: %g is more than 1", t.Ratio)
+	}
+	return nil
 }
 
 // Provider is one service that answers calls.

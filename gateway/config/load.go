@@ -75,6 +75,9 @@ func (f *File) check() Errors {
 	if (f.TLS.Cert == "") != (f.TLS.Key == "") {
 		c.fail([]string{"tls"}, "cert and key go together: name both files or none")
 	}
+	if f.Telemetry.OTLP != "" {
+		c.baseURL([]string{"telemetry", "otlp"}, f.Telemetry.OTLP)
+	}
 	for _, p := range f.Providers {
 		c.provider(p)
 	}

@@ -27,6 +27,23 @@ func parseDuration(text string) (time.Duration, error) {
 // Size is a number of bytes: 32MiB, 8MB, 65536.
 type Size int64
 
+// LineLimit is a number of log lines: 0 is the default, a negative one means no
+// limit.
+type LineLimit int
+
+func (l *LineLimit) set(text string) error {
+	if text == "off" {
+		*l = -1
+		return nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > 1_000_000 {
+		return errors.New("want a whole number from 1 to 1000000, or off")
+	}
+	*l = LineLimit(n)
+	return nil
+}
+
 // units of a Size; the longer names first.
 var units = []struct {
 	name  string

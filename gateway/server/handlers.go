@@ -34,7 +34,7 @@ func (s *Server) callers(door http.Handler, together bool) http.Handler {
 
 // operators answers what is for operators only.
 func (s *Server) operators(rest http.Handler) http.Handler {
-	metrics := s.metrics.Handler()
+	metrics := s.exposition()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/livez", "/readyz":

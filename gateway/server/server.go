@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,9 +39,10 @@ type Server struct {
 	transport *holdfast.Transport
 	metrics   *telemetry.Metrics
 	recorder  call.Recorder
-	current   atomic.Pointer[loaded]
-	draining  atomic.Bool
-	started   time.Time
+	observers
+	current  atomic.Pointer[loaded]
+	draining atomic.Bool
+	started  time.Time
 
 	main, admin       *http.Server
 	listener, adminAt net.Listener
@@ -78,14 +78,7 @@ func New(file *config.File, o Options) (*Server, error) {
 	}
 	s := &Server{options: o, log: o.Log, path: file.Path(), started: time.Now()}
 	s.calls, s.cut = context.WithCancelCause(context.Background())
-	s.metrics = telemetry.NewMetrics(telemetry.Sources{
-		Status: s.status, Degraded: s.degraded, Dropped: o.Dropped, Version: o.Version, Go: runtime.Version(),
-	})
-	recorders := []call.Recorder{s.metrics, telemetry.Logs{To: s.log, Outcome: s.metrics.Outcome}}
-	if o.Recorder != nil {
-		recorders = append(recorders, o.Recorder)
-	}
-	s.recorder = telemetry.Both(recorders...)
+	s.observe()
 	c, err := s.transportConfig(file)
 	if err != nil {
 		return nil, err
@@ -103,7 +96,7 @@ func (s *Server) transportConfig(file *config.File) (holdfast.Config, error) {
 	if err != nil {
 		return c, err
 	}
-	c.Recorder, c.Transport = s.recorder, s.options.Upstream
+	c.Recorder, c.Transport, c.Headers = s.recorder, s.options.Upstream, s.traces.Headers
 	return c, nil
 }
 
@@ -118,9 +111,7 @@ func (s *Server) adopt(file *config.File) {
 	}
 	s.current.Store(l)
 	s.metrics.Reloaded(true)
-	if s.options.Level != nil {
-		s.options.Level.Set(file.LogLevel())
-	}
+	s.retell(file)
 }
 
 // firstPlace returns the targets that share a route's first place: the first
@@ -243,6 +234,7 @@ var ErrPromptly = errors.New("server: ended by hand")
 // after a clean end, ErrCut when it had to cut answers, or why a listener
 // failed. Everything it started has ended when it returns.
 func (s *Server) Run(ctx context.Context, now <-chan struct{}) error {
+	defer s.tellObservers()()
 	watching, stopWatching := context.WithCancel(ctx)
 	defer stopWatching()
 	var running sync.WaitGroup

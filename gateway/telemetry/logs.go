@@ -16,6 +16,10 @@ type Logs struct {
 	To *slog.Logger
 	// Outcome sums up a CallEnded event in one word.
 	Outcome func(*call.Event) string
+	// Limit bounds lines of one kind; nil: every line is written.
+	Limit *Limit
+	// Trace names the trace of a call; nil: lines name none.
+	Trace Trace
 }
 
 // Record writes an event.
@@ -48,14 +52,34 @@ func (l Logs) write(e *call.Event, level slog.Level, message string, attrs func(
 	if !l.To.Enabled(ctx, level) {
 		return
 	}
+	to := l.To.Handler()
+	if l.Limit != nil && !l.Limit.allow(l.kind(e, level, message), to) {
+		return
+	}
 	r := slog.NewRecord(e.At, level, message, 0)
+	r.AddAttrs(l.names(e)...)
 	r.AddAttrs(attrs(e)...)
-	_ = l.To.Handler().Handle(ctx, r) // the Queue's, which cannot fail
+	_ = to.Handle(ctx, r) // the Queue's, which cannot fail
+}
+
+// kind says which lines count as the same: what happened, where, and how it ended.
+func (l Logs) kind(e *call.Event, level slog.Level, message string) kind {
+	k := kind{level: level, message: message, where: e.Target, how: e.Reason}
+	if e.Call != nil {
+		k.where = e.Call.Route
+	}
+	switch e.Kind {
+	case call.CallEnded:
+		k.how = l.Outcome(e)
+	case call.AttemptEnded:
+		k.how = e.Outcome.Class.String()
+	}
+	return k
 }
 
 func (l Logs) callAttrs(e *call.Event) []slog.Attr {
 	o := e.Outcome
-	attrs := callNames(e)
+	var attrs []slog.Attr
 	if c := e.Call; c != nil {
 		attrs = append(attrs,
 			slog.String("op", string(c.Op)), slog.String("method", capped(c.Method)), slog.String("path", capped(c.Path)),
@@ -74,10 +98,10 @@ func (l Logs) callAttrs(e *call.Event) []slog.Attr {
 
 func attemptAttrs(e *call.Event) []slog.Attr {
 	o := e.Outcome
-	attrs := append(callNames(e),
+	attrs := []slog.Attr{
 		slog.Int("attempt", e.Attempt), slog.String("target", e.Target), slog.String("model", e.Model), slog.String("key", e.Key),
 		slog.Int("status", o.Status), slog.String("class", o.Class.String()), slog.String("scope", o.Scope.String()),
-		slog.Bool("sent", o.Sent), slog.Bool("committed", o.Committed), milliseconds("duration_ms", o.Duration), slog.Int64("bytes", o.Bytes))
+		slog.Bool("sent", o.Sent), slog.Bool("committed", o.Committed), milliseconds("duration_ms", o.Duration), slog.Int64("bytes", o.Bytes)}
 	if o.HasWait {
 		attrs = append(attrs, milliseconds("retry_after_ms", o.Wait))
 	}
@@ -85,16 +109,23 @@ func attemptAttrs(e *call.Event) []slog.Attr {
 }
 
 func stepAttrs(e *call.Event) []slog.Attr {
-	return append(callNames(e),
+	return []slog.Attr{
 		slog.String("target", e.Target), slog.String("from", e.From), slog.String("to", e.To),
-		slog.Int("attempt", e.Attempt), slog.String("reason", e.Reason), milliseconds("wait_ms", e.Wait))
+		slog.Int("attempt", e.Attempt), slog.String("reason", e.Reason), milliseconds("wait_ms", e.Wait)}
 }
 
-func callNames(e *call.Event) []slog.Attr {
+// names says which call a line is about, and where its trace is found.
+func (l Logs) names(e *call.Event) []slog.Attr {
 	if e.Call == nil {
 		return nil
 	}
-	return []slog.Attr{slog.String("request_id", e.Call.ID), slog.String("route", e.Call.Route)}
+	attrs := []slog.Attr{slog.String("request_id", e.Call.ID), slog.String("route", e.Call.Route)}
+	if l.Trace != nil {
+		if trace, span := l.Trace(e.Call); trace != "" {
+			attrs = append(attrs, slog.String("trace_id", trace), slog.String("span_id", span))
+		}
+	}
+	return attrs
 }
 
 // ends says how an attempt ended, as far as there is something to say.

@@ -18,22 +18,29 @@ import (
 type Metrics struct {
 	families
 	degraded func(route, target string) bool
+	trace    Trace
 
 	requests, attempts, retries, clientRetries, fallbacks *prometheus.CounterVec
 	transitions, shed, truncated, tokens, policy          *prometheus.CounterVec
 	denied, pauses, ejections, targetEjections            *prometheus.CounterVec
-	duration, firstToken, queueWait                       *prometheus.HistogramVec
+	duration, firstToken, queueWait, overhead             *prometheus.HistogramVec
 	reloaded, reloadTime                                  *prometheus.GaugeVec
 
-	categories closed
+	categories, reasons, causes closed
 }
+
+// Trace names the trace of a call and the span that stands for it in there, in
+// hexadecimal digits; both are empty where nobody keeps them.
+type Trace func(*call.Call) (trace, span string)
 
 // Sources is what Metrics asks when it is scraped, and what it cannot know by
 // itself. A nil function means there is nothing to say.
 type Sources struct {
 	Status   func() holdfast.Status
 	Degraded func(route, target string) bool // an answer of this target is not the route's first choice
-	Dropped  func() int64                    // log lines dropped
+	Dropped  map[string]func() int64         // what each sink (log, traces) lost so far
+	Withheld func() int64                    // log lines summed up instead of written so far
+	Trace    Trace                           // for exemplars
 	Version  string
 	Go       string
 }
@@ -43,17 +50,23 @@ var (
 	callBuckets  = []float64{.05, .1, .25, .5, 1, 2, 4, 8, 15, 30, 60, 120, 300, 600, 1800, 3600}
 	firstBuckets = []float64{.05, .1, .25, .5, 1, 2, 4, 8, 15, 30, 60, 120, 180, 300}
 	queueBuckets = []float64{.0001, .001, .005, .01, .05, .1, .25, .5, 1, 2, 4, 8}
+	ownBuckets   = []float64{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1}
 )
 
 // NewMetrics returns Metrics with everything at zero, in a registry of its own.
 func NewMetrics(s Sources) *Metrics {
-	m := &Metrics{families: families{registry: prometheus.NewRegistry()}, degraded: s.Degraded, categories: closed{most: 64}}
+	m := &Metrics{families: families{registry: prometheus.NewRegistry()}, degraded: s.Degraded, trace: s.Trace,
+		categories: closed{most: 64}, reasons: closed{most: 64}, causes: closed{most: 64}}
 	if m.degraded == nil {
 		m.degraded = func(string, string) bool { return false }
+	}
+	if m.trace == nil {
+		m.trace = func(*call.Call) (string, string) { return "", "" }
 	}
 	m.requests = m.counter("holdfast_requests_total", "Calls that ended. outcome is ok, degraded (not the first target), error, timeout, shed, policy, client_error or canceled; reason is why the gateway itself answered.", "route", "dialect", "outcome", "reason")
 	m.duration = m.histogram("holdfast_request_duration_seconds", "Time from a call's arrival to the last byte of its answer.", callBuckets, "route", "outcome")
 	m.firstToken = m.histogram("holdfast_time_to_first_token_seconds", "Time from a call's arrival to the first meaningful event of its answer; waits and failed attempts included.", firstBuckets, "route", "provider")
+	m.overhead = m.histogram("holdfast_overhead_seconds", "What Holdfast itself took of a call that it sent on: not attempts, pauses between them or the waiting room.", ownBuckets)
 	m.attempts = m.counter("holdfast_attempts_total", "Attempts that ended, by how they ended.", "provider", "model", "class")
 	m.retries = m.counter("holdfast_retries_total", "Attempts planned on the target that had just failed, by the class of the failure.", "provider", "class")
 	m.clientRetries = m.counter("holdfast_client_retries_total", "Calls recognised as a client's own retry; they get one attempt.", "route")
@@ -103,19 +116,19 @@ func (m *Metrics) Record(e *call.Event) {
 	case call.AttemptEnded:
 		m.attemptEnded(e)
 	case call.RetryPlanned:
-		m.retries.WithLabelValues(e.Provider, label(e.Reason)).Inc()
+		m.retries.WithLabelValues(e.Provider, m.reason(e)).Inc()
 	case call.MovedOn:
-		m.fallbacks.WithLabelValues(route(e), e.From, e.To, label(e.Reason)).Inc()
+		m.fallbacks.WithLabelValues(route(e), e.From, e.To, m.reason(e)).Inc()
 	case call.BreakerMoved:
 		m.transitions.WithLabelValues(e.Target, e.To).Inc()
 	case call.KeyPaused:
 		m.pauses.WithLabelValues(e.Target, e.Key).Inc()
 	case call.KeyEjected:
-		m.ejections.WithLabelValues(e.Target, e.Key, label(e.Reason)).Inc()
+		m.ejections.WithLabelValues(e.Target, e.Key, m.reason(e)).Inc()
 	case call.TargetEjected:
-		m.targetEjections.WithLabelValues(e.Target, label(e.Reason)).Inc()
+		m.targetEjections.WithLabelValues(e.Target, m.reason(e)).Inc()
 	case call.BudgetDenied:
-		m.denied.WithLabelValues(e.Target, label(e.Reason)).Inc()
+		m.denied.WithLabelValues(e.Target, m.reason(e)).Inc()
 	case call.ClientRetried:
 		m.clientRetries.WithLabelValues(route(e)).Inc()
 	case call.Queued:
@@ -125,10 +138,32 @@ func (m *Metrics) Record(e *call.Event) {
 
 func (m *Metrics) callEnded(e *call.Event) {
 	outcome := m.Outcome(e)
-	m.requests.WithLabelValues(route(e), dialect(e), outcome, label(e.Reason)).Inc()
-	if e.Call != nil {
-		m.duration.WithLabelValues(route(e), outcome).Observe(e.At.Sub(e.Call.Arrived).Seconds())
+	m.requests.WithLabelValues(route(e), dialect(e), outcome, m.reason(e)).Inc()
+	if e.Call == nil {
+		return
 	}
+	m.observe(m.duration.WithLabelValues(route(e), outcome), e, e.At.Sub(e.Call.Arrived))
+	if e.Attempt > 0 {
+		m.observe(m.overhead.WithLabelValues(), e, e.Own)
+	}
+}
+
+// observe notes a length of time, with the call's trace for an example.
+func (m *Metrics) observe(o prometheus.Observer, e *call.Event, d time.Duration) {
+	seconds := max(0, d.Seconds())
+	if trace, span := m.trace(e.Call); trace != "" {
+		o.(prometheus.ExemplarObserver).ObserveWithExemplar(seconds, prometheus.Labels{"trace_id": trace, "span_id": span})
+		return
+	}
+	o.Observe(seconds)
+}
+
+// reason is a word of a closed list, and held to that.
+func (m *Metrics) reason(e *call.Event) string {
+	if e.Reason == "" {
+		return ""
+	}
+	return m.reasons.value(label(e.Reason))
 }
 
 func (m *Metrics) attemptEnded(e *call.Event) {
@@ -137,11 +172,11 @@ func (m *Metrics) attemptEnded(e *call.Event) {
 	if e.Call != nil && o.Committed && o.FirstToken > 0 {
 		// The event is told when the body has ended; sending began Duration before.
 		waited := e.At.Sub(e.Call.Arrived) - o.Duration + o.FirstToken
-		m.firstToken.WithLabelValues(route(e), e.Provider).Observe(max(0, waited.Seconds()))
+		m.observe(m.firstToken.WithLabelValues(route(e), e.Provider), e, waited)
 	}
 	switch o.Class {
 	case call.Truncated:
-		m.truncated.WithLabelValues(e.Provider, label(o.Code)).Inc()
+		m.truncated.WithLabelValues(e.Provider, m.causes.value(label(o.Code))).Inc()
 	case call.PolicyViolation:
 		m.policy.WithLabelValues(e.Provider, m.categories.value(label(o.Category))).Inc()
 	}
@@ -163,7 +198,7 @@ func (m *Metrics) attemptEnded(e *call.Event) {
 
 func (m *Metrics) queued(e *call.Event) {
 	if e.Reason != "" {
-		m.shed.WithLabelValues(route(e), label(e.Reason)).Inc()
+		m.shed.WithLabelValues(route(e), m.reason(e)).Inc()
 		return
 	}
 	m.queueWait.WithLabelValues(route(e)).Observe(e.Wait.Seconds())

@@ -57,7 +57,7 @@ func (q *Queue) write() {
 	for {
 		select {
 		case l := <-q.lines:
-			_ = l.to.Handle(context.Background(), l.record) // a log that cannot be written has nowhere to say so
+			_ = l.to.Handle(context.Background(), harmless(l.record)) // a log that cannot be written has nowhere to say so
 		case <-q.stop:
 			q.rest()
 			return
@@ -70,7 +70,7 @@ func (q *Queue) rest() {
 	for {
 		select {
 		case l := <-q.lines:
-			_ = l.to.Handle(context.Background(), l.record)
+			_ = l.to.Handle(context.Background(), harmless(l.record))
 		default:
 			return
 		}

@@ -9,37 +9,43 @@ import (
 // statusCollector turns a Status into metrics at the moment of a scrape.
 type statusCollector struct {
 	status  func() holdfast.Status
-	dropped func() int64
+	sources Sources
 
 	breaker, budget, inFlight, permits *prometheus.Desc
-	running, waiting, lines            *prometheus.Desc
+	running, waiting, lost, withheld   *prometheus.Desc
 }
 
 func newStatusCollector(f *families, s Sources) *statusCollector {
 	c := &statusCollector{
-		status: s.Status, dropped: s.Dropped,
+		status: s.Status, sources: s,
 		breaker:  f.read("gauge", "holdfast_breaker_state", "State of a target's circuit: 0 closed, 1 half-open, 2 open.", "target"),
 		budget:   f.read("gauge", "holdfast_retry_budget_remaining_ratio", "Share of a target's retry budget that is left, 0 to 1.", "target"),
 		inFlight: f.read("gauge", "holdfast_attempts_in_flight", "Attempts under way at a target, to the end of their bodies.", "target"),
 		permits:  f.read("gauge", "holdfast_concurrency_limit", "Attempts that a target may carry at once; absent when unlimited.", "target"),
 		running:  f.read("gauge", "holdfast_queue_running", "Calls inside, to the end of their answers.", "route"),
 		waiting:  f.read("gauge", "holdfast_queue_waiting", "Calls in the waiting room.", "route"),
-		lines:    f.read("counter", "holdfast_log_lines_dropped_total", "Log lines dropped because the log was not read fast enough."),
+		lost:     f.read("counter", "holdfast_telemetry_dropped_total", "Log lines and spans that were lost, because nobody took them fast enough. sink is log or traces.", "sink"),
+		withheld: f.read("counter", "holdfast_log_lines_suppressed_total", "Log lines of a kind that came too often; a line says how many."),
 	}
 	return c
 }
 
 // Describe names the metrics.
 func (c *statusCollector) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.breaker, c.budget, c.inFlight, c.permits, c.running, c.waiting, c.lines} {
+	for _, d := range []*prometheus.Desc{c.breaker, c.budget, c.inFlight, c.permits, c.running, c.waiting, c.lost, c.withheld} {
 		to <- d
 	}
 }
 
 // Collect reads the status once.
 func (c *statusCollector) Collect(to chan<- prometheus.Metric) {
-	if c.dropped != nil {
-		to <- prometheus.MustNewConstMetric(c.lines, prometheus.CounterValue, float64(c.dropped()))
+	for sink, dropped := range c.sources.Dropped {
+		if dropped != nil {
+			to <- prometheus.MustNewConstMetric(c.lost, prometheus.CounterValue, float64(dropped()), sink)
+		}
+	}
+	if c.sources.Withheld != nil {
+		to <- prometheus.MustNewConstMetric(c.withheld, prometheus.CounterValue, float64(c.sources.Withheld()))
 	}
 	if c.status == nil {
 		return

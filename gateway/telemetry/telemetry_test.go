@@ -106,7 +106,8 @@ func TestEventsBecomeMetrics(t *testing.T) {
 
 func TestTheStatusBecomesGauges(t *testing.T) {
 	m := telemetry.NewMetrics(telemetry.Sources{
-		Dropped: func() int64 { return 3 },
+		Dropped:  map[string]func() int64{"log": func() int64 { return 3 }, "traces": func() int64 { return 5 }},
+		Withheld: func() int64 { return 7 },
 		Status: func() holdfast.Status {
 			return holdfast.Status{
 				Routes: []holdfast.RouteStatus{{Name: "chat", Running: 2, Waiting: 1}},
@@ -123,7 +124,8 @@ func TestTheStatusBecomesGauges(t *testing.T) {
 		`holdfast_queue_running{route="chat"} 2`, `holdfast_queue_waiting{route="chat"} 1`,
 		`holdfast_breaker_state{target="a/m"} 1`, `holdfast_breaker_state{target="b"} 2`,
 		`holdfast_attempts_in_flight{target="a/m"} 2`, `holdfast_concurrency_limit{target="a/m"} 8`,
-		`holdfast_retry_budget_remaining_ratio{target="a/m"} 0.5`, `holdfast_log_lines_dropped_total 3`)
+		`holdfast_retry_budget_remaining_ratio{target="a/m"} 0.5`, `holdfast_telemetry_dropped_total{sink="log"} 3`,
+		`holdfast_telemetry_dropped_total{sink="traces"} 5`, `holdfast_log_lines_suppressed_total 7`)
 	if strings.Contains(text, `holdfast_concurrency_limit{target="b"}`) {
 		t.Error("a target without a limit has one")
 	}

@@ -1,0 +1,64 @@
+package traces
+
+import "github.com/holdfast-gateway/holdfast/call"
+
+// The profiles of gen_ai.* names, which are still moving: version 1.41.0 was the
+// last in OpenTelemetry's own conventions, their new home has no release yet.
+const (
+	GenAI141    = "v1.41" // the default
+	GenAILatest = "latest"
+	GenAIOff    = "off" // no gen_ai.* at all
+)
+
+// names are the attributes of one profile. Every gen_ai.* string of the gateway
+// stands in this file.
+type names struct {
+	schema string // URL of the conventions; "" if they have none
+
+	operation, provider                       string
+	requestModel, requestStream, maxTokens    string
+	inputTokens, outputTokens                 string
+	cachedTokens, reasoningTokens, firstChunk string
+}
+
+// profiles are the names in force. For what is known here the two say the same
+// today; they part where the new home renames, as it does with what was written
+// into a cache.
+var profiles = map[string]*names{
+	GenAI141: {
+		schema:    "https://opentelemetry.io/schemas/1.41.0",
+		operation: "gen_ai.operation.name", provider: "gen_ai.provider.name",
+		requestModel: "gen_ai.request.model", requestStream: "gen_ai.request.stream", maxTokens: "gen_ai.request.max_tokens",
+		inputTokens: "gen_ai.usage.input_tokens", outputTokens: "gen_ai.usage.output_tokens",
+		cachedTokens: "gen_ai.usage.cache_read.input_tokens", reasoningTokens: "gen_ai.usage.reasoning.output_tokens",
+		firstChunk: "gen_ai.response.time_to_first_chunk",
+	},
+	GenAILatest: {
+		operation: "gen_ai.operation.name", provider: "gen_ai.provider.name",
+		requestModel: "gen_ai.request.model", requestStream: "gen_ai.request.stream", maxTokens: "gen_ai.request.max_tokens",
+		inputTokens: "gen_ai.usage.input_tokens", outputTokens: "gen_ai.usage.output_tokens",
+		cachedTokens: "gen_ai.usage.cache_read.input_tokens", reasoningTokens: "gen_ai.usage.reasoning.output_tokens",
+		firstChunk: "gen_ai.response.time_to_first_chunk",
+	},
+	GenAIOff: nil,
+}
+
+// operations are the values of gen_ai.operation.name. An operation that is not
+// here has no gen_ai.* attributes.
+var operations = map[call.Op]string{
+	call.OpChat: "chat", call.OpResponses: "chat", call.OpMessages: "chat", call.OpEmbeddings: "embeddings",
+}
+
+// providers are the values of gen_ai.provider.name whose vendor has another name
+// here.
+var providers = map[string]string{
+	"azure": "azure.ai.openai", "bedrock": "aws.bedrock", "gemini": "gcp.gemini", "vertex": "gcp.vertex_ai",
+	"mistral": "mistral_ai", "xai": "x_ai",
+}
+
+func providerName(vendor string) string {
+	if name, ok := providers[vendor]; ok {
+		return name
+	}
+	return vendor
+}
