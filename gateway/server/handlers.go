@@ -1,11 +1,9 @@
 package server
 
 import (
-	"encoding/json"
 	"net/http"
-	"time"
 
-	"github.com/holdfast-gateway/holdfast"
+	"github.com/holdfast-gateway/holdfast/gateway/admin"
 )
 
 // callers answers on the main listener. It is no ServeMux, which would redirect
@@ -41,9 +39,11 @@ func (s *Server) operators(rest http.Handler) http.Handler {
 			s.health(w, r)
 		case "/metrics":
 			reading(metrics).ServeHTTP(w, r)
-		case "/api/v1/status":
-			reading(http.HandlerFunc(s.showStatus)).ServeHTTP(w, r)
 		default:
+			if admin.Owns(r.URL.Path) {
+				s.api.ServeHTTP(w, r)
+				return
+			}
 			rest.ServeHTTP(w, r)
 		}
 	})
@@ -70,33 +70,4 @@ func (s *Server) health(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	_, _ = w.Write([]byte("ok\n")) // a prober that is gone hears nothing
-}
-
-// Status is what GET /api/v1/status tells.
-type Status struct {
-	Version string    `json:"version"`
-	Started time.Time `json:"started"`
-	Ready   bool      `json:"ready"`
-	Config  Config    `json:"config"`
-	holdfast.Status
-}
-
-// Config is the part of a Status about the configuration file.
-type Config struct {
-	File   string    `json:"file"`
-	Loaded time.Time `json:"loaded"`          // when the one in force was
-	Error  string    `json:"error,omitempty"` // why a newer one was refused
-}
-
-func (s *Server) showStatus(w http.ResponseWriter, _ *http.Request) {
-	l := s.current.Load()
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	encoder := json.NewEncoder(w)
-	encoder.SetIndent("", "  ")
-	_ = encoder.Encode(Status{ // a reader that is gone hears nothing
-		Version: s.options.Version, Started: s.started, Ready: !s.draining.Load(),
-		Config: Config{File: s.path, Loaded: l.at, Error: l.problem},
-		Status: s.status(),
-	})
 }

@@ -44,6 +44,7 @@ type Server struct {
 	draining atomic.Bool
 	started  time.Time
 
+	desk
 	main, admin       *http.Server
 	listener, adminAt net.Listener
 
@@ -62,6 +63,7 @@ type loaded struct {
 	file    *config.File
 	primary map[string]map[string]bool // route, then targets of its first place
 	at      time.Time
+	digest  [32]byte
 	problem string // why the last reading was refused; "" if it was not
 }
 
@@ -79,6 +81,7 @@ func New(file *config.File, o Options) (*Server, error) {
 	s := &Server{options: o, log: o.Log, path: file.Path(), started: time.Now()}
 	s.calls, s.cut = context.WithCancelCause(context.Background())
 	s.observe()
+	s.remember()
 	c, err := s.transportConfig(file)
 	if err != nil {
 		return nil, err
@@ -86,8 +89,8 @@ func New(file *config.File, o Options) (*Server, error) {
 	if s.transport, err = holdfast.NewTransport(c); err != nil {
 		return nil, err
 	}
-	s.adopt(file)
 	s.digest = digestOf(s.path)
+	s.adopt(file)
 	return s, nil
 }
 
@@ -103,7 +106,7 @@ func (s *Server) transportConfig(file *config.File) (holdfast.Config, error) {
 // adopt makes a file that was put in force the one that is asked about models,
 // first choices and the level of the log.
 func (s *Server) adopt(file *config.File) {
-	l := &loaded{file: file, primary: map[string]map[string]bool{}, at: time.Now()}
+	l := &loaded{file: file, primary: map[string]map[string]bool{}, at: time.Now(), digest: s.digest}
 	if c, err := file.Holdfast(); err == nil {
 		for _, r := range c.Routes {
 			l.primary[r.Name] = firstPlace(r.Targets)
@@ -152,6 +155,7 @@ func (s *Server) Start() error {
 		Transport: s.transport, Models: s.models, Log: s.log, Record: s.recorder.Record,
 		MaxBody: func() int64 { return int64(s.current.Load().file.MaxBody) },
 	})
+	s.openDesk(file)
 	together := sameAddress(file.MainListen(), file.AdminListen())
 	var err error
 	if s.shown, err = certificateOf(file); err != nil {
@@ -169,9 +173,6 @@ func (s *Server) Start() error {
 		return fmt.Errorf("cannot listen on %s: %w", file.AdminListen(), bare(err))
 	}
 	s.admin = s.newServer(s.operators(http.NotFoundHandler()))
-	if host, _, _ := net.SplitHostPort(file.AdminListen()); !config.IsLoopback(host) {
-		s.log.Warn("other machines can reach the operators' address, which shows the names of routes, targets and keys to everybody", "address", s.AdminAddr())
-	}
 	return nil
 }
 
@@ -235,6 +236,7 @@ var ErrPromptly = errors.New("server: ended by hand")
 // failed. Everything it started has ended when it returns.
 func (s *Server) Run(ctx context.Context, now <-chan struct{}) error {
 	defer s.tellObservers()()
+	defer s.api.Close()
 	watching, stopWatching := context.WithCancel(ctx)
 	defer stopWatching()
 	var running sync.WaitGroup
@@ -258,6 +260,8 @@ func (s *Server) Run(ctx context.Context, now <-chan struct{}) error {
 			delay = 0
 		}
 		err = s.drain(delay, now)
+	case <-s.asked:
+		err = s.drain(s.options.Delay, now)
 	case err = <-failed:
 		_ = s.main.Close()
 	}
@@ -278,6 +282,9 @@ const parting = 5 * time.Second
 // whoever balances load is to see /readyz; that time is not the answers'.
 func (s *Server) drain(delay time.Duration, now <-chan struct{}) error {
 	s.draining.Store(true)
+	if s.admin == nil {
+		s.api.Close() // readers of events at the callers' address would be waited for
+	}
 	s.log.Info("draining", "after", delay.String(), "for_at_most", s.options.Drain.String())
 	select {
 	case <-time.After(delay):

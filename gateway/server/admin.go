@@ -1,0 +1,61 @@
+package server
+
+import (
+	"encoding/hex"
+	"net"
+	"sync"
+
+	"github.com/holdfast-gateway/holdfast/call"
+	"github.com/holdfast-gateway/holdfast/gateway/admin"
+	"github.com/holdfast-gateway/holdfast/gateway/config"
+	"github.com/holdfast-gateway/holdfast/gateway/explain"
+	"github.com/holdfast-gateway/holdfast/gateway/telemetry"
+)
+
+// Status is what GET /api/v1/status tells.
+type Status = admin.Status
+
+// desk is where operators are answered.
+type desk struct {
+	api   *admin.API
+	book  *explain.Book
+	feed  *explain.Feed
+	asked chan struct{} // closed when an operator asked for the end
+	once  sync.Once
+}
+
+// remember makes the memory that operators are answered from, and lets it hear
+// what happens.
+func (s *Server) remember() {
+	s.book, s.feed, s.asked = explain.NewBook(explain.Limits{}), explain.NewFeed(0), make(chan struct{})
+	s.recorder = telemetry.Both(s.recorder, s.book, s.feed)
+}
+
+// openDesk makes the API for operators at the address of a file.
+func (s *Server) openDesk(file *config.File) {
+	host, _, _ := net.SplitHostPort(file.AdminListen())
+	exposed := !config.IsLoopback(host)
+	now := func() config.Admin { return s.current.Load().file.Admin }
+	s.api = admin.New(admin.Config{
+		Status: s.look, Breaker: s.transport.Breaker, Reload: s.Reload, Drain: s.askToEnd,
+		Book: s.book, Feed: s.feed,
+		Token:   func() call.Secret { return now().Token },
+		Hosts:   func() []string { return now().Hosts },
+		Pprof:   func() bool { return now().Pprof },
+		Exposed: func() bool { return exposed },
+		Listen:  file.AdminListen(), Version: s.options.Version, Log: s.log,
+	})
+}
+
+// askToEnd makes Run drain, as if its context had ended.
+func (s *Server) askToEnd() { s.once.Do(func() { close(s.asked) }) }
+
+// look is the status as the API shows it.
+func (s *Server) look() admin.Status {
+	l := s.current.Load()
+	return admin.Status{
+		Version: s.options.Version, Started: s.started, Ready: !s.draining.Load(),
+		Config: admin.File{File: s.path, Loaded: l.at, Error: l.problem, Digest: hex.EncodeToString(l.digest[:])},
+		Status: s.status(),
+	}
+}
