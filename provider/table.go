@@ -21,6 +21,7 @@ type Row struct {
 	InBand      bool   // only for an error inside an answer
 	Waits       bool   // only when the answer says how long to wait
 	Foreign     bool   // only when the body is there and no JSON: something between us answered
+	Own         bool   // only when the body is JSON: the vendor itself answered
 	PassThrough bool   // only on paths that we do not read
 
 	Class    call.Class
@@ -159,6 +160,7 @@ func (r Row) matches(f facts) bool {
 		r.InBand && !f.inBand,
 		r.Waits && !f.body.HasWait,
 		r.Foreign && !f.foreign,
+		r.Own && !f.body.JSON,
 		r.PassThrough && !f.passThrough:
 		return false
 	}
@@ -261,6 +263,7 @@ func (r Row) when() string {
 	add(r.Through != 0, "status "+strconv.Itoa(r.Status)+" to "+strconv.Itoa(r.Through))
 	add(r.Waits, "with a wait")
 	add(r.Foreign, "not in JSON")
+	add(r.Own, "in JSON")
 	add(r.PassThrough, "on a path that is not read")
 	return strings.Join(parts, ", ")
 }

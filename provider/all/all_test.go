@@ -34,6 +34,34 @@ func TestVendorsStandInAlphabeticalOrderAndAreFoundByName(t *testing.T) {
 	}
 }
 
+func TestAVendorThatIsOnlyDescribedIsNoTarget(t *testing.T) {
+	for _, name := range []string{"bedrock", "cohere", "gemini", "vertex"} {
+		if !Described(name) || ByName(name) != nil {
+			t.Errorf("%s: described %v, a target %v", name, Described(name), ByName(name) != nil)
+		}
+	}
+	if Described("openai") || len(Tables()) != len(Vendors())+4 {
+		t.Errorf("%d tables, %d vendors", len(Tables()), len(Vendors()))
+	}
+}
+
+func TestAPathThatManyVendorsReadIsOpenAIs(t *testing.T) {
+	for path, want := range map[string]string{
+		"/v1/chat/completions":                     "openai",
+		"/v1/messages":                             "anthropic",
+		"/openai/deployments/gpt/chat/completions": "azure",
+		"/openai/responses":                        "azure",
+		"/models/chat/completions":                 "azure",
+	} {
+		if v, ep := Reading("POST", path); v == nil || v.Name != want || ep.Dialect == nil {
+			t.Errorf("%s: read by %v, want %s", path, v, want)
+		}
+	}
+	if v, _ := Reading("GET", "/v1/models"); v != nil {
+		t.Errorf("a list of models is read by %s", v.Name)
+	}
+}
+
 func TestTheListCannotBeChangedFromOutside(t *testing.T) {
 	Vendors()[0] = nil
 	if Vendors()[0] == nil {
@@ -71,7 +99,7 @@ func tables() string {
 	section := func(title string, rows provider.Table) {
 		b.WriteString("\n### " + title + "\n\n" + rows.Rows())
 	}
-	for _, v := range Vendors() {
+	for _, v := range Tables() {
 		section("`"+v.Name+"`", v.Table)
 	}
 	section("Errors inside an answer, every vendor", provider.InBand)

@@ -13,7 +13,7 @@ func TestAnthropicPassesTheSuite(t *testing.T) {
 	providertest.Run(t, anthropic.New(), exchanges)
 }
 
-// exchanges says what must come out of each exchange.
+// exchanges says what must come out of each of our own exchanges.
 var exchanges = []providertest.Expect{
 	{ID: "own/400-content-filter", Class: call.PolicyViolation, Category: "content_filter"},
 	{ID: "own/400-invalid-request", Class: call.ClientError},
@@ -53,25 +53,4 @@ var exchanges = []providertest.Expect{
 	{ID: "own/messages-stream-thinking", Class: call.OK},
 	{ID: "own/messages-stream-tool-use", Class: call.OK},
 	{ID: "own/messages-tool-use", Class: call.OK},
-
-	{ID: "documented/anthropic-429-headers", Class: call.Throttled, Wait: time.Second},
-	{ID: "documented/anthropic-529-overloaded", Class: call.Overloaded},
-	{ID: "documented/anthropic-instream-overloaded", Class: call.Overloaded},
-
-	{ID: "anthropic/error/400-prompt-too-long-x-should-retry-false", Class: call.ContextLength},
-	{ID: "anthropic/error/401-invalid-key", Class: call.Auth},
-	{ID: "anthropic/ok/parallel-tool-use", Class: call.OK},
-	{ID: "anthropic/ok/prompt-cache", Class: call.OK},
-	{ID: "anthropic/ok/structured-output", Class: call.OK},
-	{ID: "anthropic/ok/text", Class: call.OK},
-	{ID: "anthropic/ok/text-12-ratelimit-headers", Class: call.OK},
-	{ID: "anthropic/ok/thinking", Class: call.OK},
-	{ID: "anthropic/ok/tool-use", Class: call.OK},
-	{ID: "anthropic/stream/citations", Class: call.OK},
-	{ID: "anthropic/stream/prompt-cache", Class: call.OK},
-	{ID: "anthropic/stream/text", Class: call.OK},
-	{ID: "anthropic/stream/text-short", Class: call.OK},
-	{ID: "anthropic/stream/thinking", Class: call.OK},
-	{ID: "anthropic/stream/tool-use", Class: call.OK},
-	{ID: "anthropic/stream/tool-use-multi-turn", Class: call.OK},
 }

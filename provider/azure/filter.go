@@ -2,6 +2,7 @@ package azure
 
 import (
 	"bytes"
+	"strings"
 
 	"github.com/holdfast-gateway/holdfast/call"
 	"github.com/holdfast-gateway/holdfast/provider"
@@ -44,7 +45,8 @@ var byTable = table.Classifier(resets, text)
 // category returns the gravest category that was filtered; "" for none.
 func category(results call.Value) string {
 	for _, name := range categories {
-		if results.Get(name, "filtered").True() {
+		dashed := strings.ReplaceAll(name, "_", "-") // older answers say self-harm
+		if results.Get(name, "filtered").True() || results.Get(dashed, "filtered").True() {
 			return name
 		}
 	}

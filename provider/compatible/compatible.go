@@ -7,6 +7,7 @@
 package compatible
 
 import (
+	"bytes"
 	"net/http"
 	"net/url"
 	"strings"
@@ -25,6 +26,7 @@ type Profile struct {
 	Hosts   []string // as in provider.Vendor
 	Bare    bool     // its paths carry no /v1
 	Done    bool     // its streams always end with [DONE]
+	Usage   []string // where a stream's last chunk counts tokens, if not in "usage"
 	Think   []string // beginnings of the names of models that think for minutes
 	Rows    provider.Table
 	Answers *provider.Answers // on paths of its own
@@ -76,13 +78,41 @@ func (p Profile) endpoint(method, path string) provider.Endpoint {
 	}
 	switch {
 	case strings.HasSuffix(path, "/v1/chat/completions"):
-		return provider.Endpoint{Op: call.OpChat, Dialect: chat.New()}
+		return provider.Endpoint{Op: call.OpChat, Dialect: p.chat()}
 	case strings.HasSuffix(path, "/v1/responses"):
 		return provider.Endpoint{Op: call.OpResponses, Dialect: responses.New()}
 	case strings.HasSuffix(path, "/v1/embeddings"):
 		return provider.Endpoint{Op: call.OpEmbeddings, Dialect: chat.New()}
 	}
 	return provider.Endpoint{}
+}
+
+func (p Profile) chat() call.Dialect {
+	if len(p.Usage) == 0 {
+		return chat.New()
+	}
+	return counting{chat.New(), p.Usage}
+}
+
+// counting is a chat dialect that counts tokens in a place of its own.
+type counting struct {
+	call.Dialect
+	usage []string
+}
+
+// Frame reads a chunk, and in the one that finishes the tokens.
+func (d counting) Frame(event, data []byte, s *call.Stream) call.Frame {
+	f := d.Dialect.Frame(event, data, s)
+	if f.Kind != call.FrameFinish || s.Usage.Known {
+		return f
+	}
+	usage := call.Value(bytes.TrimSpace(data)).Get(d.usage...)
+	in, ok := usage.Get("prompt_tokens").Int()
+	out, too := usage.Get("completion_tokens").Int()
+	if ok && too && in >= 0 && out >= 0 {
+		s.Usage.Input, s.Usage.Output, s.Usage.Known = in, out, true
+	}
+	return f
 }
 
 // bare leaves the version out of the path.

@@ -40,7 +40,7 @@ var profiles = []Profile{
 		Rows: provider.Table{
 			{Contains: "content exists risk", Status: 400, Class: call.PolicyViolation, Category: "content_risk", Note: "there is no code for it"},
 			{Contains: "insufficient balance", Status: 402, Class: call.QuotaExhausted},
-			{Status: 503, Class: call.Overloaded, Note: "\"Server Overloaded\", without a wait"},
+			{Status: 503, Own: true, Class: call.Overloaded, Note: "\"Server Overloaded\", without a wait"},
 		},
 	},
 	{
@@ -49,12 +49,12 @@ var profiles = []Profile{
 		Rows: provider.Table{
 			{Contains: "prompt is too long", Status: 400, Class: call.ContextLength},
 			{Contains: "suspended", Status: 412, Class: call.QuotaExhausted, Note: "an account at its spending limit"},
-			{Status: 503, Class: call.Overloaded},
+			{Status: 503, Own: true, Class: call.Overloaded},
 		},
 	},
 	{
 		Name: "groq", BaseURL: "https://api.groq.com/openai/v1", Hosts: []string{"api.groq.com"},
-		Done: true, Think: []string{"deepseek-r", "qwen-qwq", "gpt-oss"},
+		Done: true, Think: []string{"deepseek-r", "qwen-qwq", "gpt-oss"}, Usage: []string{"x_groq", "usage"},
 		Rows: provider.Table{
 			{Status: 413, Code: "rate_limit_exceeded", Class: call.ContextLength, Note: "this request alone is larger than a minute's tokens: waiting never helps"},
 			{Code: "capacity_exceeded", Class: call.Overloaded, Note: "498, the flex tier"},
@@ -98,7 +98,7 @@ var profiles = []Profile{
 		Done: true, Think: []string{"deepseek-r", "qwq", "qwen3", "gpt-oss", "magistral"},
 		Rows: provider.Table{
 			{Contains: "input length exceeds", Status: 400, Class: call.ContextLength, Note: "embeddings; chats are cut in silence"},
-			{Status: 503, Class: call.Overloaded, Note: "\"server busy\": its queue is full"},
+			{Status: 503, Own: true, Class: call.Overloaded, Note: "\"server busy\": its queue is full"},
 		},
 		Answers: &provider.Answers{ // of /api/chat and /api/generate: lines of JSON
 			Content: []string{"message.content", "message.thinking", "message.tool_calls", "response"},
@@ -112,7 +112,7 @@ var profiles = []Profile{
 		Rows: provider.Table{
 			{Contains: "flagged", Status: 403, Class: call.PolicyViolation, Category: "moderation", Note: "the reasons stand in metadata; there is no code"},
 			{Contains: "no endpoints found", Status: 404, Class: call.NotFound},
-			{Status: 503, Class: call.Overloaded, Note: "no provider is free for this model"},
+			{Status: 503, Own: true, Class: call.Overloaded, Note: "no provider is free for this model"},
 		},
 	},
 	{
@@ -128,7 +128,7 @@ var profiles = []Profile{
 		Rows: provider.Table{
 			{Contains: "`inputs` tokens", Status: 400, Through: 422, Class: call.ContextLength, Note: "also a 403"},
 			{Contains: "max_new_tokens", Status: 403, Class: call.ContextLength},
-			{Status: 503, Class: call.Overloaded, Note: "\"engine overloaded\""},
+			{Status: 503, Own: true, Class: call.Overloaded, Note: "\"engine overloaded\""},
 		},
 	},
 	{

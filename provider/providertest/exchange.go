@@ -1,6 +1,7 @@
 package providertest
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -25,6 +26,24 @@ type exchange struct {
 
 func (x exchange) streamed() bool {
 	return strings.HasPrefix(x.header.Get("Content-Type"), "text/event-stream")
+}
+
+// frames takes the body apart by what it is.
+func (x exchange) frames() []event {
+	kind, _, _ := strings.Cut(x.header.Get("Content-Type"), ";")
+	switch kind {
+	case "text/event-stream":
+		return split(x.body)
+	case "application/x-ndjson":
+		var lines []event
+		for _, line := range bytes.Split(bytes.TrimSpace(x.body), []byte("\n")) {
+			lines = append(lines, event{data: line})
+		}
+		return lines
+	case "application/vnd.amazon.eventstream":
+		return splitBinary(x.body)
+	}
+	return []event{{data: x.body}}
 }
 
 // file is how an exchange is stored. A body stands in a file beside it, or in
