@@ -65,19 +65,19 @@ func (h *Handler) readBody(out *reply, r *http.Request) (body *payload, release 
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
 		return &payload{}, none, nil
 	}
+	paced := &paced{ReadCloser: r.Body, control: out.control, config: &h.config}
 	if !isGuarded(r) && (r.ContentLength < 0 || r.ContentLength > limit || isMultipart(r)) {
-		return &payload{stream: r.Body, length: r.ContentLength}, none, nil
+		return &payload{stream: paced, length: r.ContentLength}, none, nil
 	}
 	if r.ContentLength > limit {
 		return nil, none, tooLarge(limit)
 	}
-	_ = out.control.SetReadDeadline(time.Now().Add(h.config.BodyTime)) // a reader without deadlines, as in tests, needs none
-	defer func() { _ = out.control.SetReadDeadline(time.Time{}) }()    // from here on reading only notices that the caller left
-	from, decoded, problem := decoding(r)
+	paced.end = time.Now().Add(h.config.BodyTime)
+	from, decoded, problem := decoding(r, paced)
 	if problem != nil {
 		return nil, none, problem
 	}
-	buffered, held, problem := h.buffer(from, r.ContentLength, decoded)
+	buffered, held, problem := h.buffer(from, r.ContentLength)
 	if problem != nil {
 		h.buffers.give(held)
 		return nil, none, problem
@@ -85,44 +85,62 @@ func (h *Handler) readBody(out *reply, r *http.Request) (body *payload, release 
 	return &payload{buffered: buffered, decoded: decoded}, func() { h.buffers.give(held) }, nil
 }
 
-// buffer reads a body to its end, within its own bound and the budget of all.
-func (h *Handler) buffer(from io.Reader, length int64, decoded bool) (content []byte, held int64, problem *call.Problem) {
-	var b bytes.Buffer
-	limit := h.maxBody()
-	if length > 0 && !decoded {
-		if !h.buffers.take(length) {
-			return nil, 0, noRoom()
-		}
-		held = length
-		b.Grow(int(length) + bytes.MinRead) // so that ReadFrom need not grow it
+// The first piece of memory for a body, in bytes. A length that was only claimed
+// takes no more, so that callers who claim much and send little cannot take all.
+const (
+	firstPiece   = 16 << 10 // of a body of unknown length
+	claimedPiece = 1 << 20  // of one whose length is told
+)
+
+// buffer reads a body to its end, within its own bound and the budget of all. It
+// never has more than twice the bound in its hands.
+func (h *Handler) buffer(from io.Reader, length int64) (content []byte, held int64, problem *call.Problem) {
+	limit, size := h.maxBody(), int64(firstPiece)
+	if length > 0 {
+		size = min(length, claimedPiece)
 	}
 	for {
-		n, err := b.ReadFrom(io.LimitReader(from, 64<<10))
-		if over := int64(b.Len()) - held; over > 0 {
-			if !h.buffers.take(over) {
-				return nil, held, noRoom()
-			}
-			held += over
+		size = min(size, limit)
+		if !h.buffers.take(size - held) {
+			return nil, held, noRoom()
 		}
+		held = size
+		grown := make([]byte, len(content), size+1) // one more, so that the end shows without growing
+		copy(grown, content)
+		var err error
+		content, err = fill(from, grown)
 		switch {
-		case int64(b.Len()) > limit:
+		case int64(len(content)) > limit:
 			return nil, held, tooLarge(limit)
+		case err == io.EOF:
+			return content, held, nil
 		case err != nil:
 			return nil, held, unreadable(err)
-		case n == 0:
-			return b.Bytes(), held, nil
+		}
+		size *= 2
+	}
+}
+
+// fill reads until b's capacity is full or the reader has ended.
+func fill(from io.Reader, b []byte) ([]byte, error) {
+	for len(b) < cap(b) {
+		n, err := from.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		if err != nil {
+			return b, err
 		}
 	}
+	return b, nil
 }
 
 // decoding undoes the body's content encoding, as nobody behind us could read
 // it otherwise.
-func decoding(r *http.Request) (from io.Reader, decoded bool, problem *call.Problem) {
+func decoding(r *http.Request, body io.Reader) (from io.Reader, decoded bool, problem *call.Problem) {
 	switch encoding := strings.ToLower(strings.TrimSpace(r.Header.Get("Content-Encoding"))); {
 	case encoding == "" || encoding == "identity" || !isGuarded(r):
-		return r.Body, false, nil
+		return body, false, nil
 	case encoding == "gzip":
-		unzipped, err := gzip.NewReader(r.Body)
+		unzipped, err := gzip.NewReader(body)
 		if err != nil {
 			return nil, false, unreadable(err)
 		}

@@ -559,33 +559,58 @@ func TestBodiesTogetherAreBounded(t *testing.T) {
 	})
 }
 
+// TestABodyThatDripsIsRefused: slower than the minimum rate after the grace, or
+// fast enough and endless.
 func TestABodyThatDripsIsRefused(t *testing.T) {
-	inside(t, edge.Config{Transport: upstream(well), BodyTime: time.Minute}, func(t *testing.T, client *http.Client) {
-		body, feed := io.Pipe()
-		fed := make(chan struct{})
-		go func() {
-			defer close(fed)
-			for {
-				if _, err := io.WriteString(feed, " "); err != nil {
-					return
+	for name, test := range map[string]struct {
+		path, kind, drop string
+		every, after     time.Duration
+	}{
+		"slower than the rate":           {"/v1/chat/completions", "application/json", "0123456789", time.Second, 10 * time.Second},
+		"silent after its first byte":    {"/v1/chat/completions", "application/json", " ", time.Hour, 10 * time.Second},
+		"endless":                        {"/v1/chat/completions", "application/json", strings.Repeat(" ", 1000), time.Second, time.Minute},
+		"slower than the rate, streamed": {"/v1/files", "multipart/form-data; boundary=x", "0123456789", time.Second, 10 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := edge.Config{BodyTime: time.Minute, Transport: upstream(func(r *http.Request) (*http.Response, error) {
+				if _, err := io.Copy(io.Discard, r.Body); err != nil {
+					return answer(http.StatusRequestTimeout, nil, strings.NewReader("{}")), nil
 				}
-				time.Sleep(10 * time.Second)
+				return well(r)
+			})}
+			inside(t, c, func(t *testing.T, client *http.Client) {
+				drip(t, client, test.path, test.kind, test.drop, test.every, test.after)
+			})
+		})
+	}
+}
+
+func drip(t *testing.T, client *http.Client, path, kind, drop string, every, want time.Duration) {
+	body, feed := io.Pipe()
+	fed := make(chan struct{})
+	go func() {
+		defer close(fed)
+		for {
+			if _, err := io.WriteString(feed, drop); err != nil {
+				return
 			}
-		}()
-		defer func() { body.Close(); <-fed }()
-		began := time.Now()
-		req, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, base+"/v1/chat/completions", body)
-		resp, err := client.Do(req)
-		if err == nil {
-			resp.Body.Close()
-			if resp.StatusCode != http.StatusRequestTimeout {
-				t.Errorf("got %d, want 408", resp.StatusCode)
-			}
+			time.Sleep(every)
 		}
-		if after := time.Since(began); after != time.Minute {
-			t.Errorf("after %s, want 1m0s", after)
+	}()
+	defer func() { body.Close(); <-fed }()
+	began := time.Now()
+	req, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, base+path, body)
+	req.Header.Set("Content-Type", kind)
+	resp, err := client.Do(req)
+	if err == nil {
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusRequestTimeout {
+			t.Errorf("got %d, want 408", resp.StatusCode)
 		}
-	})
+	}
+	if after := time.Since(began); after < want || after > want+every {
+		t.Errorf("after %s, want %s", after, want)
+	}
 }
 
 func TestATransportThatFailsIsToldAsOurFault(t *testing.T) {

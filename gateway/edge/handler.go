@@ -26,7 +26,11 @@ type Config struct {
 	MaxBody    func() int64  // largest request body that is buffered, in bytes; nil or 0: 32 MiB
 	Buffers    int64         // all buffered bodies together, in bytes; 256 MiB
 	BodyTime   time.Duration // a body that is buffered must be here in this time; 5m
-	WriteStall time.Duration // a caller who does not read for this long is cut; 60s
+	BodyGrace  time.Duration // how long a body may wait before the minimum rate counts; 10s
+	BodyRate   int64         // the minimum rate of a body, in bytes per second of waiting; 500
+	WriteStall time.Duration // a caller who does not read, or pauses while sending, for this long is cut; 60s
+
+	Secrets func() []string // never told to callers, should a provider send them back; those under 8 bytes are words; nil: none
 
 	Models func() []string   // names that GET /v1/models lists, in order; nil: none
 	Record func(*call.Event) // hears of calls that are refused here, as CallEnded; must not block; nil: nobody does
@@ -45,6 +49,15 @@ func (c Config) withDefaults() Config {
 	}
 	if c.BodyTime <= 0 {
 		c.BodyTime = 5 * time.Minute
+	}
+	if c.BodyGrace <= 0 {
+		c.BodyGrace = 10 * time.Second
+	}
+	if c.BodyRate <= 0 {
+		c.BodyRate = 500
+	}
+	if c.Secrets == nil {
+		c.Secrets = func() []string { return nil }
 	}
 	if c.WriteStall <= 0 {
 		c.WriteStall = time.Minute
@@ -89,6 +102,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	out := newReply(w, h.config.WriteStall)
 	defer out.finish()
 	defer h.recover(out, r)
+	if problem := odd(r); problem != nil {
+		h.refuse(out, r, *problem)
+		return
+	}
 	switch {
 	case r.Method == http.MethodConnect || r.Method == http.MethodTrace:
 		h.refuse(out, r, call.Problem{Status: http.StatusMethodNotAllowed, Type: invalid, Code: "method_not_allowed",
@@ -165,7 +182,7 @@ func (h *Handler) forward(out *reply, r *http.Request) {
 		h.failed(out, r, err)
 		return
 	}
-	if err := out.relay(resp); err != nil && r.Context().Err() == nil {
+	if err := out.relay(resp, h.config.Secrets()); err != nil && r.Context().Err() == nil {
 		h.config.Log.Debug("an answer broke off", "error", err.Error(), "request_id", resp.Header.Get("X-Holdfast-Request-Id"))
 	}
 	if out.broken {
@@ -208,7 +225,7 @@ func (h *Handler) upstream(r *http.Request, body *payload) (*http.Request, error
 		},
 		Host:   placeholder,
 		Proto:  "HTTP/1.1",
-		Header: endToEnd(r.Header),
+		Header: withoutOurs(endToEnd(r.Header)),
 	}).WithContext(ctx)
 	req.ProtoMajor, req.ProtoMinor = 1, 1
 	if !strings.HasPrefix(req.URL.Path, "/") {

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -12,6 +13,31 @@ var hopByHop = []string{
 	"Te", "Trailer", "Transfer-Encoding", "Upgrade",
 }
 
+// kept are the headers that nobody can take away by naming them in Connection:
+// what comes after them relies on them (golang/go#50580).
+var kept = []string{
+	"Authorization", "X-Api-Key", "Api-Key", "X-Goog-Api-Key", "Anthropic-Version", "Anthropic-Beta",
+	"Content-Type", "Content-Encoding", "Content-Length", "Idempotency-Key",
+}
+
+// listened are the headers by which a caller speaks to the gateway.
+var listened = []string{"X-Holdfast-Timeout-Ms", "X-Holdfast-No-Retry", "X-Holdfast-No-Fallback"}
+
+// withoutOurs removes the headers that speak in the gateway's name, in every
+// spelling: servers behind us may take an underscore for a hyphen.
+func withoutOurs(h http.Header) http.Header {
+	for name := range h {
+		if isOurs(name) && !slices.Contains(listened, name) {
+			delete(h, name)
+		}
+	}
+	return h
+}
+
+func isOurs(name string) bool {
+	return strings.HasPrefix(strings.ToLower(strings.ReplaceAll(name, "_", "-")), "x-holdfast-")
+}
+
 // endToEnd returns a copy of headers without those of one connection.
 func endToEnd(from http.Header) http.Header {
 	to := from.Clone()
@@ -20,7 +46,10 @@ func endToEnd(from http.Header) http.Header {
 	}
 	for _, line := range from["Connection"] {
 		for name := range strings.SplitSeq(line, ",") {
-			to.Del(strings.TrimSpace(name))
+			name = http.CanonicalHeaderKey(strings.TrimSpace(name))
+			if !slices.Contains(kept, name) && !isOurs(name) {
+				delete(to, name)
+			}
 		}
 	}
 	for _, name := range hopByHop {

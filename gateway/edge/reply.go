@@ -68,17 +68,19 @@ func (r *reply) deadline(t time.Time) {
 
 // relay copies an answer to the caller while it comes, and closes its body. It
 // returns what went wrong on either side; then broken is set.
-func (r *reply) relay(resp *http.Response) error {
+func (r *reply) relay(resp *http.Response, secrets []string) error {
 	defer resp.Body.Close() // at once when the caller is gone: it ends the upstream call
 	header := r.Header()
 	for name, values := range endToEnd(resp.Header) {
 		header[name] = values
 	}
+	clean := newScrubber(onlyWriter{r}, secrets)
+	clean.header(header)
 	r.flush = isStream(resp)
 	r.WriteHeader(resp.StatusCode)
 	err := r.send()
 	if err == nil {
-		err = r.copy(resp.Body)
+		err = errors.Join(r.copy(clean, resp.Body), clean.Close())
 	}
 	if err != nil {
 		r.broken = true
@@ -102,12 +104,12 @@ func (r *reply) send() error {
 // pass it by.
 type onlyWriter struct{ io.Writer }
 
-func (r *reply) copy(body io.Reader) error {
+func (r *reply) copy(to io.Writer, body io.Reader) error {
 	var err error
 	if source, ok := body.(io.WriterTo); ok {
-		_, err = source.WriteTo(onlyWriter{r})
+		_, err = source.WriteTo(to)
 	} else {
-		_, err = io.Copy(onlyWriter{r}, body)
+		_, err = io.Copy(to, body)
 	}
 	if r.err != nil {
 		return r.err

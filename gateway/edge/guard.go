@@ -1,0 +1,60 @@
+package edge
+
+import (
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/holdfast-gateway/holdfast/call"
+)
+
+// maxParameters is how many query parameters a request may have: parsers stop at
+// different places, and what one does not see another one obeys.
+const maxParameters = 100
+
+// odd words what is wrong with a request that no honest client sends; nil when
+// nothing is. Routing looks at none of these, so that this refuses only what
+// another reader, of a log or behind us, could take for something else.
+func odd(r *http.Request) *call.Problem {
+	switch {
+	case !isHost(r.Host):
+		return oddRequest("invalid_host", "The request names no host that can be one.")
+	case strings.Count(r.URL.RawQuery, "&")+strings.Count(r.URL.RawQuery, ";") >= maxParameters:
+		return oddRequest("too_many_parameters", "The request has more than "+strconv.Itoa(maxParameters)+" query parameters.")
+	case strings.ContainsFunc(r.URL.Path, isControl):
+		return oddRequest("invalid_path", "The request's path holds control characters.")
+	}
+	return nil
+}
+
+func oddRequest(code, message string) *call.Problem {
+	return &call.Problem{Status: http.StatusBadRequest, Type: invalid, Code: code, Message: message}
+}
+
+func isControl(r rune) bool {
+	return r < 0x20 || 0x7f <= r && r < 0xa0 || r == '\u2028' || r == '\u2029'
+}
+
+// isHost reports whether s is a host as URLs have them, with or without a port.
+// An empty one is what HTTP/1.0 sends.
+func isHost(s string) bool {
+	host, port := s, ""
+	if i := strings.LastIndexByte(s, ':'); i > strings.LastIndexByte(s, ']') {
+		host, port = s[:i], s[i+1:]
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return false
+		}
+		if host == "" {
+			return false
+		}
+	}
+	if inner, ok := strings.CutPrefix(host, "["); ok {
+		inner, ok = strings.CutSuffix(inner, "]")
+		address, err := netip.ParseAddr(inner)
+		return ok && err == nil && address.Is6() && address.Zone() == ""
+	}
+	return len(host) <= 255 && !strings.ContainsFunc(host, func(r rune) bool {
+		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-' || r == '.' || r == '_')
+	})
+}
