@@ -190,13 +190,20 @@ type Provider struct {
 	// Name is what targets, logs and metrics call it.
 	Name string `yaml:",key"`
 
-	// Kind says whose API it speaks: openai (every OpenAI-compatible server) or
-	// anthropic. Default: the provider's name, if it is one of these.
+	// Kind says whose API it speaks: openai, anthropic, azure; compatible for any
+	// other server of OpenAI's dialect, or one of those that are known by name
+	// (deepseek, fireworks, groq, llamacpp, lmstudio, mistral, ollama, openrouter,
+	// perplexity, together, vllm, xai); http for a tool that is no model. Default:
+	// the provider's name, if it is one of these.
 	Kind string `yaml:"kind"`
 
 	// BaseURL is where it answers; default: the vendor's public address. A path
 	// here is put before the request's path.
 	BaseURL string `yaml:"base_url"`
+
+	// APIVersion is the api-version of kind azure. Without it the newest paths are
+	// asked, which need none.
+	APIVersion string `yaml:"api_version"`
 
 	// APIKey is its one credential. Without api_key and keys the caller's
 	// credential is passed on.
@@ -208,6 +215,11 @@ type Provider struct {
 	// LenientEnd accepts a stream that ends after its finish reason without the
 	// dialect's terminator, as some OpenAI-compatible servers do.
 	LenientEnd bool `yaml:"lenient_end"`
+
+	// Idempotent says that a request repeated here cannot act twice, whatever its
+	// method: a tool that promises so. Without it a POST or PATCH to a tool is
+	// repeated only where it cannot have acted.
+	Idempotent bool `yaml:"idempotent"`
 
 	// Concurrency says how many attempts each target here carries at once; a
 	// number stands for max.

@@ -144,7 +144,13 @@ func (c *checker) provider(p Provider) {
 	if p.Name == "" || strings.ContainsAny(p.Name, "/ \t\n") {
 		c.fail(at(), "a provider's name is a word without slash or space")
 	}
-	if kind := p.kind(); all.ByName(kind) == nil {
+	if kind := p.kind(); all.Described(kind) {
+		c.fail(at("kind"), "kind %q %s", kind, all.NotYet)
+	} else if v := all.ByName(kind); v != nil {
+		if v.BaseURL == "" && p.BaseURL == "" {
+			c.fail(at(), "base_url is missing: %s has no address of its own", kind)
+		}
+	} else {
 		if p.Kind == "" {
 			c.fail(at(), "kind is missing: %s", alternatives(kinds()))
 		} else {
@@ -317,9 +323,9 @@ func (f *File) targetOf(r Route, t Target) holdfast.Target {
 	providerName, model, _ := strings.Cut(t.Target, "/")
 	p, _ := f.providerNamed(providerName)
 	target := holdfast.Target{
-		Name: t.name(), Provider: p.Name, Vendor: p.kind(), BaseURL: p.BaseURL, Model: model,
+		Name: t.name(), Provider: p.Name, Vendor: p.kind(), BaseURL: p.BaseURL, APIVersion: p.APIVersion, Model: model,
 		Weight: t.Weight, Context: t.Context,
-		Breaker: r.Breaker, Concurrency: p.Concurrency, LenientEnd: p.LenientEnd,
+		Breaker: r.Breaker, Concurrency: p.Concurrency, LenientEnd: p.LenientEnd, Idempotent: p.Idempotent,
 	}
 	if model == "*" {
 		target.Model = ""
