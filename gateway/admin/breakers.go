@@ -146,14 +146,20 @@ func (a *API) act(t holdfast.TargetStatus, action, reason string, during time.Du
 
 // letGo resets a circuit whose time of being held closed is over.
 func (a *API) letGo(target string, h *Hand) {
+	if a.dropHand(target, h) {
+		a.Log.Warn("operator", "action", "reset", "target", target, "reason", "the time of close is over")
+	}
+}
+
+// dropHand reports whether it was still that hand, and whether there still is
+// such a target.
+func (a *API) dropHand(target string, h *Hand) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.closed || a.hands[target] != h {
-		return // somebody did something else meanwhile
+		return false // somebody did something else meanwhile
 	}
 	delete(a.hands, target)
 	delete(a.timers, target)
-	if err := a.Breaker(target, "reset", "", 0); err == nil {
-		a.Log.Warn("operator", "action", "reset", "target", target, "reason", "the time of close is over")
-	}
+	return a.Breaker(target, "reset", "", 0) == nil
 }
