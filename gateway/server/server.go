@@ -154,6 +154,7 @@ func (s *Server) Start() error {
 	door := edge.New(edge.Config{
 		Transport: s.transport, Models: s.models, Log: s.log, Record: s.recorder.Record,
 		MaxBody: func() int64 { return int64(s.current.Load().file.MaxBody) },
+		Secrets: s.secrets,
 	})
 	s.openDesk(file)
 	together := sameAddress(file.MainListen(), file.AdminListen())
