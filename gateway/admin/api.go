@@ -81,6 +81,9 @@ func (a *API) Close() {
 	}
 }
 
+// Readers returns how many readers follow the events now.
+func (a *API) Readers() int { return len(a.readers) }
+
 // Owns reports whether a path is the API's to answer, also to refuse it.
 func Owns(path string) bool {
 	return path == "/api" || strings.HasPrefix(path, "/api/") || path == "/debug/pprof" || strings.HasPrefix(path, "/debug/pprof/")
