@@ -76,6 +76,20 @@ func (p places) find(path ...string) *token.Position {
 // would be right; it must not repeat the text, which may be a secret.
 type scalar interface{ set(text string) error }
 
+// isWord reports whether a struct is what a single word of the file means, and
+// not a mapping.
+func isWord(t reflect.Type) bool {
+	if t.Kind() != reflect.Struct || !reflect.PointerTo(t).Implements(reflect.TypeFor[scalar]()) {
+		return false
+	}
+	for i := range t.NumField() {
+		if t.Field(i).Tag.Get("yaml") != "" {
+			return false
+		}
+	}
+	return true
+}
+
 // decode fills target, a pointer to a struct, from the text of a file. It
 // returns every mistake, in the order of their places.
 func decode(src *source, text []byte, env environment, target any) (places, Errors) {
@@ -170,6 +184,10 @@ func (d *decoder) value(n ast.Node, v reflect.Value, path []string, tag reflect.
 	}
 	if setter, ok := v.Addr().Interface().(scalar); ok && isScalar {
 		d.scalar(n, text, tag, setter.set)
+		return
+	}
+	if isWord(v.Type()) && !isScalar {
+		d.fail(position(n), "want a single value, found %s", nodeName(n))
 		return
 	}
 	switch v.Kind() {

@@ -26,8 +26,8 @@ type File struct {
 	Listen string `yaml:"listen"`
 
 	// InsecureNoAuth lets everybody who can reach a listen address that is not
-	// loopback spend the configured credentials: there are no client keys yet.
-	// Set it only where something in front of the gateway authenticates.
+	// loopback spend the configured credentials. Set it only where something in
+	// front of the gateway authenticates. It excludes keys.
 	InsecureNoAuth bool `yaml:"insecure_no_auth"`
 
 	// TLS makes callers use https. Without it put the gateway behind something
@@ -49,6 +49,11 @@ type File struct {
 
 	// Providers are the services that answer, by a name of your choice.
 	Providers []Provider `yaml:"providers,mapping"`
+
+	// Keys are the keys of those who may call, by a name for each. With this key in
+	// the file nobody else may, so keys: {} lets nobody in. Without it everybody
+	// who can reach the address may call. holdfast key new makes one.
+	Keys []ClientKey `yaml:"keys,mapping"`
 
 	// Routes are matched in this order: the first whose match fits takes the call.
 	Routes []Route `yaml:"routes,mapping"`
@@ -205,8 +210,14 @@ type Provider struct {
 	// asked, which need none.
 	APIVersion string `yaml:"api_version"`
 
-	// APIKey is its one credential. Without api_key and keys the caller's
-	// credential is passed on.
+	// Auth is configured (default): api_key or keys are sent, and what callers sent
+	// never is; or passthrough: the caller's own credential is sent to this
+	// provider's address and to no other. A caller who also needs a key of this
+	// gateway sends that one as x-holdfast-key.
+	Auth string `yaml:"auth" oneof:"configured passthrough"`
+
+	// APIKey is its one credential. Without api_key and keys no credential is sent,
+	// unless auth is passthrough.
 	APIKey call.Secret `yaml:"api_key"`
 
 	// Keys are its credentials, when there are several.

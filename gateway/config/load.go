@@ -84,6 +84,7 @@ func (f *File) check() Errors {
 	for _, r := range f.Routes {
 		c.route(r)
 	}
+	c.clientKeys()
 	if len(f.Routes) == 0 {
 		c.fail([]string{"routes"}, "no routes: nothing says who answers; add one with targets")
 	}
@@ -110,10 +111,10 @@ func (c *checker) address(key, address string) {
 	switch {
 	case err != nil || portErr != nil || n < 0 || n > 65535:
 		c.fail(path, "want an address: 127.0.0.1:8080")
-	case key == "listen" && !IsLoopback(host) && !c.InsecureNoAuth:
-		c.fail(path, "other machines can reach this address, and there are no client keys yet: "+
-			"anybody could spend your credentials. Listen on 127.0.0.1, or set insecure_no_auth: true "+
-			"where something in front of the gateway authenticates")
+	case key == "listen" && !IsLoopback(host) && !c.InsecureNoAuth && !c.KeysRequired():
+		c.fail(path, "other machines can reach this address, and nobody needs a key: "+
+			"anybody could spend your credentials. Listen on 127.0.0.1, add keys (holdfast key new), or set "+
+			"insecure_no_auth: true where something in front of the gateway authenticates")
 	case key == "admin" && !IsLoopback(host) && c.Admin.Token == "":
 		c.fail(path, "other machines can reach this address, and there is no token for operators: "+
 			"anybody could open circuits and read the names of routes, targets and keys. "+
@@ -123,7 +124,7 @@ func (c *checker) address(key, address string) {
 
 // CheckListen judges the addresses again, for a program that replaced them.
 func (f *File) CheckListen() error {
-	c := checker{File: &File{source: f.source, InsecureNoAuth: f.InsecureNoAuth, Admin: f.Admin}}
+	c := checker{File: &File{source: f.source, InsecureNoAuth: f.InsecureNoAuth, Admin: f.Admin, places: f.places}}
 	c.address("listen", f.MainListen())
 	c.address("admin", f.AdminListen())
 	if len(c.errs) == 0 {
@@ -159,6 +160,9 @@ func (c *checker) provider(p Provider) {
 	}
 	if p.BaseURL != "" {
 		c.baseURL(at("base_url"), p.BaseURL)
+	}
+	if p.Auth == "passthrough" && (p.APIKey != "" || len(p.Keys) > 0) {
+		c.fail(at("auth"), "passthrough sends the caller's own credential: take api_key and keys away, or auth")
 	}
 	if p.APIKey != "" && len(p.Keys) > 0 {
 		c.fail(at("keys"), "api_key and keys exclude each other; put the one into the other")
@@ -327,6 +331,7 @@ func (f *File) targetOf(r Route, t Target) holdfast.Target {
 		Weight: t.Weight, Context: t.Context,
 		Breaker: r.Breaker, Concurrency: p.Concurrency, LenientEnd: p.LenientEnd, Idempotent: p.Idempotent,
 	}
+	target.PassCredential = p.Auth == "passthrough"
 	if model == "*" {
 		target.Model = ""
 	}

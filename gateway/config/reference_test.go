@@ -77,6 +77,8 @@ func (r *tables) kind(title string, f field, t reflect.Type) string {
 		return "size"
 	case t == reflect.TypeFor[call.Secret]():
 		return "secret"
+	case isWord(t):
+		return "word"
 	case f.option == "mapping":
 		r.next = append(r.next, section{"`" + f.name + ".NAME`", t.Elem()})
 		return "mapping of names"

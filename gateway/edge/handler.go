@@ -16,6 +16,7 @@ import (
 
 	"github.com/holdfast-gateway/holdfast"
 	"github.com/holdfast-gateway/holdfast/call"
+	"github.com/holdfast-gateway/holdfast/gateway/keys"
 )
 
 // Config says how a Handler treats its callers. A zero field means the default
@@ -31,6 +32,13 @@ type Config struct {
 	WriteStall time.Duration // a caller who does not read, or pauses while sending, for this long is cut; 60s
 
 	Secrets func() []string // never told to callers, should a provider send them back; those under 8 bytes are words; nil: none
+
+	// Keys are the client keys in force. required false: everybody may call; a nil
+	// Set although keys are required: nobody may, for now (503). nil: no keys.
+	Keys func() (set *keys.Set, required bool)
+	// Route names the route that takes a model, "" for none; for keys that may not
+	// use everything. nil: no route does.
+	Route func(model string) string
 
 	Models func() []string   // names that GET /v1/models lists, in order; nil: none
 	Record func(*call.Event) // hears of calls that are refused here, as CallEnded; must not block; nil: nobody does
@@ -64,6 +72,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Models == nil {
 		c.Models = func() []string { return nil }
+	}
+	if c.Route == nil {
+		c.Route = func(string) string { return "" }
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -113,6 +124,19 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Path == "/" && (r.Method == http.MethodHead || r.Method == http.MethodGet):
 		out.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		out.WriteHeader(http.StatusOK) // SDKs and load balancers knock here
+	default:
+		h.known(out, r)
+	}
+}
+
+// known answers a caller who may call.
+func (h *Handler) known(out *reply, r *http.Request) {
+	known, problem := h.authenticate(r)
+	if problem != nil {
+		h.refuse(out, r, *problem)
+		return
+	}
+	switch r = known; {
 	case isUpgrade(r):
 		h.refuse(out, r, call.Problem{Status: http.StatusUpgradeRequired, Type: invalid, Code: "upgrade_required",
 			Message: "WebSockets are not served here; use HTTP with \"stream\": true."})
@@ -171,6 +195,10 @@ func (h *Handler) forward(out *reply, r *http.Request) {
 		return
 	}
 	defer release()
+	if r, problem = h.permitted(r, body.buffered); problem != nil {
+		h.refuse(out, r, *problem)
+		return
+	}
 	upstream, err := h.upstream(r, body)
 	if err != nil {
 		h.refuse(out, r, call.Problem{Reason: call.ReasonBadRequest,
@@ -238,6 +266,9 @@ func (h *Handler) upstream(r *http.Request, body *payload) (*http.Request, error
 // clientDigest names the client without naming its credential: the digest of
 // the credential, or of the address for a caller who sends none.
 func clientDigest(r *http.Request) string {
+	if key, known := callerOf(r); known {
+		return digest("key " + key.Name)
+	}
 	for _, name := range []string{"Authorization", "X-Api-Key", "Api-Key", "X-Goog-Api-Key"} {
 		if value := r.Header.Get(name); value != "" {
 			return digest(value)

@@ -15,6 +15,7 @@ import (
 	"github.com/holdfast-gateway/holdfast/call"
 	"github.com/holdfast-gateway/holdfast/gateway/config"
 	"github.com/holdfast-gateway/holdfast/gateway/edge"
+	"github.com/holdfast-gateway/holdfast/gateway/keys"
 	"github.com/holdfast-gateway/holdfast/gateway/telemetry"
 )
 
@@ -23,7 +24,7 @@ import (
 type Options struct {
 	Drain    time.Duration     // how long answers under way may take once nothing new is accepted; 10m
 	Delay    time.Duration     // how long calls are still accepted after the end was asked for, while /readyz says 503; 0
-	Watch    time.Duration     // how often the file is looked at for changes; 2s, negative: never
+	Watch    time.Duration     // how often the file is looked at for changes; 500ms, negative: never
 	Log      *slog.Logger      // must not block; nil: nothing is logged
 	Level    *slog.LevelVar    // follows logs.level of the file; nil: does not
 	Dropped  func() int64      // log lines dropped so far; nil: unknown
@@ -61,6 +62,7 @@ type Server struct {
 // loaded is what one reading of the file left behind.
 type loaded struct {
 	file    *config.File
+	keys    *keys.Set                  // of those who may call
 	primary map[string]map[string]bool // route, then targets of its first place
 	at      time.Time
 	digest  [32]byte
@@ -73,7 +75,7 @@ func New(file *config.File, o Options) (*Server, error) {
 		o.Drain = 10 * time.Minute
 	}
 	if o.Watch == 0 {
-		o.Watch = 2 * time.Second
+		o.Watch = 500 * time.Millisecond
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -106,7 +108,7 @@ func (s *Server) transportConfig(file *config.File) (holdfast.Config, error) {
 // adopt makes a file that was put in force the one that is asked about models,
 // first choices and the level of the log.
 func (s *Server) adopt(file *config.File) {
-	l := &loaded{file: file, primary: map[string]map[string]bool{}, at: time.Now(), digest: s.digest}
+	l := &loaded{file: file, keys: keys.NewSet(file.ClientKeys()), primary: map[string]map[string]bool{}, at: time.Now(), digest: s.digest}
 	if c, err := file.Holdfast(); err == nil {
 		for _, r := range c.Routes {
 			l.primary[r.Name] = firstPlace(r.Targets)
@@ -139,6 +141,12 @@ func (s *Server) degraded(route, target string) bool {
 	return known && !first[target]
 }
 
+// clientKeys are the keys in force, and whether callers need one.
+func (s *Server) clientKeys() (set *keys.Set, required bool) {
+	l := s.current.Load()
+	return l.keys, l.file.KeysRequired()
+}
+
 func (s *Server) models() []string { return s.current.Load().file.Models() }
 
 func (s *Server) status() holdfast.Status {
@@ -152,7 +160,9 @@ func (s *Server) status() holdfast.Status {
 func (s *Server) Start() error {
 	file := s.current.Load().file
 	door := edge.New(edge.Config{
-		Transport: s.transport, Models: s.models, Log: s.log, Record: s.recorder.Record,
+		Transport: s.transport, Keys: s.clientKeys, Models: s.models,
+		Route: func(model string) string { return s.current.Load().file.RouteFor(model) },
+		Log:   s.log, Record: s.recorder.Record,
 		MaxBody: func() int64 { return int64(s.current.Load().file.MaxBody) },
 		Secrets: s.secrets,
 	})
