@@ -69,7 +69,9 @@ func (c *call) begin() {
 	c.attempt = c.p.journal.begin(Attempt{
 		Received:   time.Now(),
 		Method:     clip(c.r.Method),
-		Path:       clip(c.r.URL.Path),
+		Path:       clip(pathAsked(c.r)),
+		Host:       clip(c.r.Host),
+		Stray:      c.p.vendor != nil && c.p.vendor.stray(c.r.Header, c.dials.RequiredKey),
 		Fault:      c.fault.Name,
 		RequestID:  c.id,
 		Tag:        clip(c.r.Header.Get("X-Sim-Tag")),
@@ -235,6 +237,9 @@ func (c *call) refuse(e fault.Error) {
 		return
 	}
 	body := e.Body(c.style, c.id)
+	if p := c.p.vendor; p != nil && p.refusal != nil && e.Page == "" {
+		e.Status, body = p.refusal(e)
+	}
 	c.head(e.Status, e.Header(c.style), len(body))
 	c.completed = c.write(body)
 }

@@ -25,6 +25,9 @@ func (c *call) generate() {
 	defer c.account()
 	voice := voiceIn(a)
 	c.store(voice)
+	if p := c.p.vendor; p != nil && p.voice != nil {
+		voice = p.voice(voice)
+	}
 	if c.req.stream {
 		c.stream(voice, a.tokens)
 	} else {

@@ -12,6 +12,8 @@ type Attempt struct {
 	Received    time.Time `json:"received"` // when its headers had been read
 	Method      string    `json:"method"`
 	Path        string    `json:"path"`
+	Host        string    `json:"host"`  // as the caller named it
+	Stray       bool      `json:"stray"` // it carried a credential that is not this vendor's; only with Config.Vendor
 	Model       string    `json:"model"`
 	Fault       string    `json:"fault"` // what was done to it; "ok" for nothing
 	Stream      bool      `json:"stream"`
@@ -42,6 +44,7 @@ type Counts struct {
 	InputTokens  int            `json:"input_tokens"`
 	OutputTokens int            `json:"output_tokens"`
 	Bytes        int64          `json:"bytes"`
+	Stray        int            `json:"stray"`     // attempts with a credential that is not this vendor's
 	Dropped      int            `json:"dropped"`   // attempts that fell out of the log
 	ByStatus     map[int]int    `json:"by_status"` // ended attempts; 0 is no answer at all
 	ByFault      map[string]int `json:"by_fault"`  // at most 256 names, the others under "other"
@@ -83,6 +86,9 @@ func (j *journal) begin(a Attempt) *Attempt {
 	j.keep(&a)
 	j.inFlight++
 	j.counts.Calls++
+	if a.Stray {
+		j.counts.Stray++
+	}
 	j.counts.MaxInFlight = max(j.counts.MaxInFlight, j.inFlight)
 	return &a
 }

@@ -40,12 +40,18 @@ const (
 type Config struct {
 	Dials   Dials // as SetDials takes them
 	LogSize int   // attempts kept in the log, above 0; 100000
+
+	// Vendor is whose simulated provider this is, one of Vendors: it then has
+	// only that vendor's paths, words errors as it does and takes keys where it
+	// does. "" speaks the dialects of OpenAI and Anthropic at once.
+	Vendor string
 }
 
 // Provider is the simulated provider. Make one with New; its methods may be called from
 // several goroutines.
 type Provider struct {
 	began   time.Time
+	vendor  *vendor // nil for everybody's
 	mux     *http.ServeMux
 	control *http.ServeMux
 	journal *journal
@@ -73,7 +79,7 @@ type firstSeen struct {
 	at       time.Time
 }
 
-// New returns a provider. It panics if c.Dials are not valid, which is a mistake of the
+// New returns a provider. It panics if c.Dials or c.Vendor are not valid, which is a mistake of the
 // program; use Dials.Validate for values from outside.
 func New(c Config) *Provider {
 	if err := c.Dials.Validate(); err != nil {
@@ -88,6 +94,11 @@ func New(c Config) *Provider {
 		asked:     newMemory[[sha256.Size]byte, int](remembered),
 		responses: newMemory[string, json.RawMessage](storedLimit),
 		files:     newMemory[string, json.RawMessage](storedLimit),
+	}
+	if c.Vendor != "" {
+		if p.vendor = vendorNamed(c.Vendor); p.vendor == nil {
+			panic("sim: no vendor is named " + c.Vendor)
+		}
 	}
 	p.mux, p.control = p.routes(), p.controls()
 	return p
@@ -132,7 +143,20 @@ func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.control.ServeHTTP(w, r)
 		return
 	}
-	p.mux.ServeHTTP(w, r)
+	if p.vendor == nil {
+		p.mux.ServeHTTP(w, r)
+		return
+	}
+	own, ok := p.vendor.as(r)
+	if p.vendor.answer != nil {
+		p.serve(w, own, endpoint{answer: p.vendor.answer})
+		return
+	}
+	if !ok {
+		p.serve(w, own, endpoint{answer: (*call).unknownPath})
+		return
+	}
+	p.mux.ServeHTTP(w, own)
 }
 
 // routes is the provider's API. A pattern that nothing else matches leads to a 404 in
