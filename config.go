@@ -348,12 +348,7 @@ func inherit[T any](own, base T) T {
 
 // Effective returns c as it acts: what a route or target leaves open is taken
 // from c, and what c leaves open from its profile. The error is that of Validate.
-func (c Config) Effective() (Config, error) {
-	if err := c.Validate(); err != nil {
-		return c, err
-	}
-	return c.resolve()
-}
+func (c Config) Effective() (Config, error) { return c.resolve() }
 
 // resolve returns c with profile, config, route and target settings merged, so
 // that every route and target stands for itself.
