@@ -116,7 +116,7 @@ func portOf(u *url.URL) int {
 }
 
 // tellObservers lets the observers work until the returned function is called,
-// which gives spans under way five seconds.
+// which gives spans under way three seconds.
 func (s *Server) tellObservers() (end func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -126,7 +126,7 @@ func (s *Server) tellObservers() (end func()) {
 	s.retell(s.current.Load().file)
 	s.reload.Unlock()
 	return func() {
-		last, giveUp := context.WithTimeout(context.Background(), 5*time.Second)
+		last, giveUp := context.WithTimeout(context.Background(), 3*time.Second)
 		defer giveUp()
 		s.traces.Close(last)
 		cancel()
