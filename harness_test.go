@@ -43,7 +43,7 @@ func build(t *testing.T, c holdfast.Config, names ...string) *world {
 	for _, name := range names {
 		w.sims[name] = sim.New(sim.Config{})
 		l := pipenet.Listen()
-		s := &http.Server{Handler: w.sims[name]}
+		s := &http.Server{Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { w.sims[name].ServeHTTP(rw, r) })}
 		go func() { _ = s.Serve(l) }()
 		listeners[name] = l
 		servers = append(servers, s)

@@ -39,6 +39,7 @@ type incoming struct {
 	req     *http.Request
 	dialect call.Dialect     // the caller's: how refusals and broken streams are told
 	vendor  *provider.Vendor // whose client asks
+	named   bool             // the caller named the route
 	guarded bool             // requests and answers of this operation are read
 	body    *upload          // streamed once; nil when buffered in Call.Body
 
@@ -76,6 +77,7 @@ func (h *house) read(req *http.Request) (*incoming, *refusal) {
 		closeBody(req)
 		return in, refused
 	}
+	in.named = o.route != ""
 	if refused := in.chooseRoute(o.route); refused != nil {
 		return in, refused
 	}
@@ -371,11 +373,15 @@ func (in *incoming) stay(t *call.Target) {
 	in.NoMove = true
 }
 
-// eligible reports whether a vendor speaks the caller's dialect.
+// eligible reports whether a vendor speaks the caller's dialect. A tool speaks
+// none: it is asked what its route is named for, and nothing else.
 func (in *incoming) eligible(v *provider.Vendor) bool {
 	ep := v.Endpoint(in.Method, in.Path)
 	if !in.guarded {
-		return v == in.vendor || len(in.house.routes) == 0
+		if v.Dialect == nil {
+			return in.named
+		}
+		return v.Dialect.Name() == in.vendor.Dialect.Name() || len(in.house.routes) == 0
 	}
 	return ep.Dialect != nil && ep.Op == in.Op
 }
