@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"path"
 	"reflect"
 	"slices"
 	"strings"
@@ -58,6 +59,12 @@ type Route struct {
 	Name    string   // unique; in logs, metrics and x-holdfast-route
 	Models  []string // model names as callers write them, "*" matches any text; none: every model
 	Targets []Target // in the order of failover
+
+	// Paths are where tools stand: a request for "/tools/weather/berlin" goes to
+	// the route with the path "/tools/weather", and "/berlin" is put behind its
+	// target's base URL. The longest path wins. Only targets of vendor "http" may
+	// stand there, and a route with Paths and no Models takes no model.
+	Paths []string
 
 	Timeout timeout.Config
 	Retry   retry.Config
@@ -139,7 +146,7 @@ func (c Config) Validate() error {
 	if c.MaxAnswer < 0 {
 		add("max_answer", fmt.Errorf("%d is negative", c.MaxAnswer))
 	}
-	names := map[string]bool{}
+	names, mounts := map[string]bool{}, map[string]bool{}
 	targets := map[string]Target{}
 	for i, r := range c.Routes {
 		where := fmt.Sprintf("routes[%d]", i)
@@ -152,6 +159,12 @@ func (c Config) Validate() error {
 			add(where, errors.New("another route has this name"))
 		}
 		names[r.Name] = true
+		for _, p := range r.Paths {
+			if mounts[p] {
+				add(where, fmt.Errorf("paths: %q belongs to another route", p))
+			}
+			mounts[p] = true
+		}
 		add(where, r.validate(targets))
 	}
 	return errors.Join(errs...)
@@ -176,6 +189,9 @@ func (r Route) validate(targets map[string]Target) error {
 			add("models", errors.New("an empty name matches nothing"))
 		}
 	}
+	for _, p := range r.Paths {
+		add("paths", r.mountable(p))
+	}
 	if len(r.Targets) == 0 {
 		errs = append(errs, errors.New("targets: none; a route needs at least one"))
 	}
@@ -199,6 +215,20 @@ func (r Route) validate(targets map[string]Target) error {
 		targets[t.Name] = shared
 	}
 	return errors.Join(errs...)
+}
+
+// mountable says what is wrong with one of the route's paths.
+func (r Route) mountable(p string) error {
+	if len(p) < 2 || p[0] != '/' || path.Clean(p) != p {
+		return fmt.Errorf("%q: want a path as /tools/weather, without a slash at its end", p)
+	}
+	for _, t := range r.Targets {
+		t.fill()
+		if v := all.ByName(t.Vendor); v != nil && v.Dialect != nil {
+			return fmt.Errorf("%q: only tools (vendor http) stand at a path, and %s is %s", p, t.Name, t.Vendor)
+		}
+	}
+	return nil
 }
 
 func (t Target) validate() error {

@@ -39,7 +39,8 @@ type incoming struct {
 	req     *http.Request
 	dialect call.Dialect     // the caller's: how refusals and broken streams are told
 	vendor  *provider.Vendor // whose client asks
-	named   bool             // the caller named the route
+	named   bool             // the caller named the route, or its path does
+	mount   string           // the part of the path that named it
 	guarded bool             // requests and answers of this operation are read
 	body    *upload          // streamed once; nil when buffered in Call.Body
 
@@ -77,7 +78,7 @@ func (h *house) read(req *http.Request) (*incoming, *refusal) {
 		closeBody(req)
 		return in, refused
 	}
-	in.named = o.route != ""
+	in.named = in.named || o.route != ""
 	if refused := in.chooseRoute(o.route); refused != nil {
 		return in, refused
 	}
@@ -102,12 +103,22 @@ func credentialDigest(h http.Header) string {
 
 // recognise finds out which dialect's operation this is.
 func (in *incoming) recognise() {
+	if r, prefix := in.house.mounted(in.Path); r != nil {
+		in.route, in.mount, in.named = r, prefix, true
+		in.passThrough()
+		return
+	}
 	if v, ep := all.Reading(in.Method, in.Path); v != nil {
 		in.Op, in.dialect, in.vendor, in.guarded = ep.Op, ep.Dialect, v, true
 		in.Request.Model = ep.Model
 		in.Safe = true
 		return
 	}
+	in.passThrough()
+}
+
+// passThrough is a request that is not read.
+func (in *incoming) passThrough() {
 	in.vendor = all.Claiming(in.req.Header, in.Path)
 	in.dialect = in.vendor.Dialect
 	switch in.Method {
@@ -116,6 +127,18 @@ func (in *incoming) recognise() {
 	default: // RFC 9110, 9.2.2: asking again changes nothing
 		in.Safe = true
 	}
+}
+
+// asked is the address that the caller asked for, without the part of the path
+// that chose the route.
+func (in *incoming) asked() *url.URL {
+	if in.mount == "" {
+		return in.req.URL
+	}
+	u := *in.req.URL
+	u.Path = strings.TrimPrefix(u.Path, in.mount)
+	u.RawPath = strings.TrimPrefix(u.RawPath, in.mount)
+	return &u
 }
 
 // vendorFor returns the vendor whose tables fit a request to a host nobody
@@ -213,6 +236,9 @@ func readBounded(req *http.Request, limit int64) ([]byte, error) {
 // the only provider of its dialect.
 func (in *incoming) chooseRoute(name string) *refusal {
 	h := in.house
+	if in.route != nil && name == "" {
+		return nil
+	}
 	if len(h.routes) == 0 {
 		if in.req.URL.Host == "" {
 			return &refusal{call.ReasonUnknownRoute, "The request names no host and no route is configured."}

@@ -256,6 +256,70 @@ func TestAToolIsRepeatedOnlyWhereItCannotHaveActed(t *testing.T) {
 	}
 }
 
+func TestAToolStandsAtThePathOfItsRoute(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		weather, maps := all.ByName("http"), of(all.ByName("http"), "")
+		maps.Name, maps.BaseURL = "maps", "http://http/maps-api"
+		c := route(of(all.ByName("openai"), ""))
+		c.Routes[0].Models = []string{"gpt*"}
+		c.Routes = append(c.Routes,
+			holdfast.Route{Name: "weather", Paths: []string{"/tools/weather"}, Targets: []holdfast.Target{of(weather, "")}},
+			holdfast.Route{Name: "maps", Paths: []string{"/tools/weather/maps"}, Targets: []holdfast.Target{maps}})
+		w := town(t, c, all.ByName("openai"), weather)
+		for asked, want := range map[string]string{
+			"/tools/weather/berlin?unit=c":       "/berlin",
+			"/tools/weather":                     "/",
+			"/tools/weather/v1/chat/completions": "/v1/chat/completions",
+			"/tools/weather/maps/a%2Fb":          "/maps-api/a%2Fb",
+			"/tools/weatherman":                  "",
+			"/tools/weather/../secret":           "",
+			"/v1/files/file-1":                   "",
+		} {
+			before := w.attempts("http")
+			req, _ := http.NewRequestWithContext(t.Context(), "GET", "http://app.invalid"+asked, nil)
+			resp, err := w.hf.RoundTrip(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _ = io.Copy(io.Discard, resp.Body)
+			_ = resp.Body.Close()
+			log := w.sims["http"].Log()[before:]
+			if want == "" && len(log) > 0 || want != "" && (len(log) != 1 || log[0].Path != want || resp.StatusCode != 200) {
+				t.Errorf("%s: %d, the tool saw %+v, want %q", asked, resp.StatusCode, log, want)
+			}
+		}
+		if g := w.do(t.Context(), "chat", ask("chat", "other", false)); g.status != 404 {
+			t.Errorf("a model that no route takes went to a tool: %s", g)
+		}
+	})
+}
+
+func TestAPathThatCannotBeATools(t *testing.T) {
+	tool := of(all.ByName("http"), "")
+	for name, r := range map[string]holdfast.Route{
+		"a model at a path":     {Name: "a", Paths: []string{"/x"}, Targets: []holdfast.Target{of(all.ByName("openai"), "m")}},
+		"a slash at its end":    {Name: "a", Paths: []string{"/x/"}, Targets: []holdfast.Target{tool}},
+		"everything":            {Name: "a", Paths: []string{"/"}, Targets: []holdfast.Target{tool}},
+		"a step up":             {Name: "a", Paths: []string{"/x/../y"}, Targets: []holdfast.Target{tool}},
+		"no slash at its front": {Name: "a", Paths: []string{"x"}, Targets: []holdfast.Target{tool}},
+		"twice":                 {Name: "a", Paths: []string{"/x", "/x"}, Targets: []holdfast.Target{tool}},
+	} {
+		if err := (holdfast.Config{Routes: []holdfast.Route{r}}).Validate(); err == nil || !strings.Contains(err.Error(), "paths: ") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestAVendorThatIsOnlyDescribedIsRefused(t *testing.T) {
+	err := route(holdfast.Target{Vendor: "gemini", BaseURL: "https://x.test"}).Validate()
+	if err == nil || !strings.Contains(err.Error(), "requests come with failover between providers") {
+		t.Errorf("got %v", err)
+	}
+	if err = route(holdfast.Target{Vendor: "azure"}).Validate(); err == nil || !strings.Contains(err.Error(), "azure has no address of its own") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestAToolAnswersOnAnyPathOfItsRouteAndOnNoOther(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		v := all.ByName("http")

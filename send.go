@@ -147,7 +147,7 @@ func (s *sending) request() (*http.Request, error) {
 	})
 	req := in.req.WithContext(ctx)
 	req.Header = in.req.Header.Clone()
-	req.URL = s.post.vendor.URL(provider.Place{Base: t.URL, Asked: in.req.URL, Model: s.upstream.Model, Version: s.post.version})
+	req.URL = s.post.vendor.URL(provider.Place{Base: t.URL, Asked: in.asked(), Model: s.upstream.Model, Version: s.post.version})
 	if !strings.EqualFold(req.URL.Host, in.req.URL.Host) {
 		req.Host = ""
 	}

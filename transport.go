@@ -306,11 +306,27 @@ func (h *house) find(name, model string) *route {
 			}
 			continue
 		}
-		if len(r.Models) == 0 || slices.ContainsFunc(r.Models, func(p string) bool { return matches(p, model) }) {
+		if len(r.Models) == 0 && len(r.Paths) == 0 || slices.ContainsFunc(r.Models, func(p string) bool { return matches(p, model) }) {
 			return r
 		}
 	}
 	return nil
+}
+
+// mounted returns the route of the tool that stands at a path, and the part of
+// the path that says so; nil for none. A path that climbs is nobody's.
+func (h *house) mounted(asked string) (found *route, prefix string) {
+	if slices.Contains(strings.Split(asked, "/"), "..") {
+		return nil, ""
+	}
+	for _, r := range h.routes {
+		for _, p := range r.Paths {
+			if len(p) > len(prefix) && (asked == p || strings.HasPrefix(asked, p+"/")) {
+				found, prefix = r, p
+			}
+		}
+	}
+	return found, prefix
 }
 
 // matches reports whether a model name fits a pattern in which "*" stands for
