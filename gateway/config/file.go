@@ -296,6 +296,11 @@ type Match struct {
 	// Model are names as callers write them; * stands for any text. Default: the
 	// route's name.
 	Model []string `yaml:"model"`
+
+	// Path is where a tool (kind http) stands, as /tools/weather: what a request's
+	// path has behind it is put behind the provider's base_url. A route with a path
+	// and no model takes no model.
+	Path []string `yaml:"path"`
 }
 
 // Target is one place that can answer a route's calls. A word provider/model
@@ -358,6 +363,9 @@ func (f *File) Models() []string {
 }
 
 func (r Route) models() []string {
+	if len(r.Match.Model) == 0 && len(r.Match.Path) > 0 {
+		return nil
+	}
 	if len(r.Match.Model) == 0 {
 		return []string{r.Name}
 	}
