@@ -164,8 +164,16 @@ func (h *Handler) refuse(out *reply, r *http.Request, p call.Problem) {
 	h.config.Record(&call.Event{
 		Kind: call.CallEnded, At: time.Now(), Status: status, Source: "gateway", Reason: cmp.Or(p.Reason, call.ReasonBadRequest),
 		Outcome: call.Outcome{Verdict: call.Verdict{Class: class, Scope: call.ScopeRequest, Code: p.Code}},
-		Call:    &call.Call{ID: p.Request, Method: r.Method, Path: r.URL.Path, Op: operation(r), Arrived: arrived},
+		Call:    &call.Call{ID: p.Request, Method: r.Method, Path: r.URL.Path, Op: operation(r), Arrived: arrived, Trace: traceparent(r)},
 	})
+}
+
+// traceparent is the caller's trace, if it names exactly one.
+func traceparent(r *http.Request) string {
+	if all := r.Header["Traceparent"]; len(all) == 1 {
+		return all[0]
+	}
+	return ""
 }
 
 // recover turns a panic into a 500, or into a broken connection when the answer

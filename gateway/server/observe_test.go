@@ -65,3 +65,29 @@ func TestWhatIsToldChangesWithTheFile(t *testing.T) {
 		}
 	}
 }
+
+func TestARefusalAtTheDoorIsASpanOfTheCallersTrace(t *testing.T) {
+	sink := &otlpsink.Sink{}
+	collector := httptest.NewServer(sink)
+	defer collector.Close()
+	g := start(t, oneRoute+"telemetry: {otlp: \""+collector.URL+"\", traces: {ratio: off}}\n", server.Options{})
+	req, err := http.NewRequestWithContext(t.Context(), "POST", "http://"+g.Addr()+"/v1/chat/completions", strings.NewReader("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Origin", "https://elsewhere.example")
+	req.Header.Set("Traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil || resp.StatusCode != http.StatusForbidden {
+		t.Fatal(resp, err)
+	}
+	_ = resp.Body.Close()
+	if err := g.finish(); err != nil {
+		t.Fatal(err)
+	}
+	spans := sink.Spans()
+	if len(spans) != 1 || spans[0].Trace != "4bf92f3577b34da6a3ce929d0e0e4736" || spans[0].Parent != "00f067aa0ba902b7" ||
+		spans[0].Attributes["http.response.status_code"] != 403.0 || spans[0].Attributes["error.type"] != "client_error" {
+		t.Errorf("%+v", spans)
+	}
+}

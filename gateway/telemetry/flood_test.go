@@ -260,6 +260,39 @@ func TestPromtoolFindsTheMetricsClean(t *testing.T) {
 	}
 }
 
+// What the how-to tells to ask must be something that Prometheus understands.
+func TestPrometheusUnderstandsTheQuestionsOfTheHowTo(t *testing.T) {
+	promtool, err := exec.LookPath("promtool")
+	if err != nil {
+		t.Skip("promtool is not here: apt-get install prometheus")
+	}
+	page, err := os.ReadFile("../../docs/how-to/prometheus.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rules strings.Builder
+	rules.WriteString("groups:\n- name: how-to\n  rules:\n")
+	questions := 0
+	for _, block := range regexp.MustCompile("(?s)```\n(.*?)```").FindAllStringSubmatch(string(page), -1) {
+		for question := range strings.SplitSeq(strings.ReplaceAll(block[1], "\n  ", " "), "\n") {
+			if strings.Contains(question, "holdfast_") && !strings.HasPrefix(question, "curl") {
+				questions++
+				fmt.Fprintf(&rules, "  - record: question_%d\n    expr: %q\n", questions, question)
+			}
+		}
+	}
+	file := filepath.Join(t.TempDir(), "rules.yml")
+	if err := os.WriteFile(file, []byte(rules.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.CommandContext(t.Context(), promtool, "check", "rules", file).CombinedOutput(); err != nil || questions < 9 {
+		t.Errorf("%d questions: %v\n%s\n%s", questions, err, out, rules.String())
+	}
+	if out, err := exec.CommandContext(t.Context(), promtool, "check", "config", "../../deploy/prometheus/prometheus.yml").CombinedOutput(); err != nil {
+		t.Errorf("the example configuration: %v\n%s", err, out)
+	}
+}
+
 // everyKind is one event at least of each kind that is counted.
 func everyKind(c *call.Call) []*call.Event {
 	broken := call.Outcome{Verdict: call.Verdict{Class: call.Truncated, Code: "cut"}, Committed: true, FirstToken: 1, Usage: call.Usage{Known: true, Input: 1}}

@@ -354,6 +354,29 @@ func TestACollectorThatNeverAnswersCostsSpansAndNoTime(t *testing.T) {
 	}
 }
 
+func TestACollectorsKeyComesFromTheEnvironment(t *testing.T) {
+	t.Setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20sesame")
+	t.Setenv("OTEL_SERVICE_NAME", "edge-7")
+	sink, shown := &otlpsink.Sink{}, make(chan string, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		shown <- r.Header.Get("Authorization")
+		sink.ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	tracer := traces.New(traces.Options{})
+	if err := tracer.Use(traces.Config{Endpoint: server.URL, Ratio: 1}); err != nil {
+		t.Fatal(err)
+	}
+	tracer.Record(story("hf_1", "")[3])
+	tracer.Close(t.Context())
+	if got := <-shown; got != "Bearer sesame" {
+		t.Errorf("the collector is shown %q", got)
+	}
+	if name := sink.Spans()[0].Resource["service.name"]; name != "edge-7" {
+		t.Errorf("sent by %v", name)
+	}
+}
+
 func TestUseMovesToAnotherCollectorAndKeepsTheOldOneOnAMistake(t *testing.T) {
 	sinks := []*otlpsink.Sink{{}, {}}
 	var ends []string
