@@ -1,8 +1,8 @@
 package server
 
-// secrets are the credentials that no caller may see, should a provider send
+// untold are the credentials that no caller may see, should a provider send
 // them back.
-func (s *Server) secrets() []string {
+func (s *Server) untold() []string {
 	file := s.current.Load().file
 	var all []string
 	for _, p := range file.Providers {

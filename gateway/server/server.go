@@ -164,7 +164,7 @@ func (s *Server) Start() error {
 		Route: func(model string) string { return s.current.Load().file.RouteFor(model) },
 		Log:   s.log, Record: s.recorder.Record,
 		MaxBody: func() int64 { return int64(s.current.Load().file.MaxBody) },
-		Secrets: s.secrets,
+		Secrets: s.untold,
 	})
 	s.openDesk(file)
 	together := sameAddress(file.MainListen(), file.AdminListen())
