@@ -1,6 +1,6 @@
 // Package gemini is what is known of Google's Gemini API: its codes, and how its
 // answers end. Nobody speaks its dialect here yet, so that no request is sent to
-// it; its OpenAI-compatible endpoint is reached as any compatible server.
+// it.
 package gemini
 
 import (
