@@ -75,7 +75,7 @@ func (p *program) run(ctx context.Context, file *config.File, drain, delay time.
 	log := slog.New(queue.Handler(logHandler(p.out, file.Logs.Format, level)))
 	defer closeQueue(queue)
 
-	s, err := server.New(file, server.Options{Drain: drain, Delay: delay, Log: log, Level: level, Dropped: queue.Dropped, Version: p.version})
+	s, err := server.New(file, server.Options{Drain: drain, Delay: delay, Log: log, Level: level, Dropped: queue.Dropped, Version: p.version, History: keeper(file.Path())})
 	if err != nil {
 		return exit{exitUsage, err}
 	}
@@ -93,6 +93,17 @@ func (p *program) run(ctx context.Context, file *config.File, drain, delay time.
 		log.Info("ended")
 	}
 	return ended(err, now)
+}
+
+// keeper keeps the versions of a file that are put in force.
+func keeper(path string) func([]byte, time.Time) error {
+	return func(text []byte, at time.Time) error {
+		h, err := config.HistoryOf(path)
+		if err != nil {
+			return err
+		}
+		return h.Keep(text, at)
+	}
 }
 
 // ended words how serving ended: cut by a second signal, or by the end of the

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -16,7 +17,8 @@ func (p *program) validate() *cobra.Command {
 		Use:   "validate [FILE...]",
 		Short: "Check configuration files without running anything",
 		Long: "Check configuration files (holdfast.yaml when none is named) without running anything or asking anybody.\n" +
-			"Every mistake is told with its place. Exit code 0: all are good, 2: some are not.",
+			"Every mistake is told with its place; --format github marks them in a pull request. Exit code 0: all are good,\n" +
+			"2: some are not.",
 		Example: "  holdfast validate holdfast.yaml\n  holdfast validate --format json *.yaml",
 		RunE: func(_ *cobra.Command, files []string) error {
 			if len(files) == 0 {
@@ -27,11 +29,13 @@ func (p *program) validate() *cobra.Command {
 				return p.validateText(files)
 			case "json":
 				return p.validateJSON(files)
+			case "github":
+				return p.validateGitHub(files)
 			}
-			return exit{exitUsage, fmt.Errorf("--format is text or json, not %q", format)}
+			return exit{exitUsage, fmt.Errorf("--format is text, json or github, not %q", format)}
 		},
 	}
-	c.Flags().StringVar(&format, "format", format, "`format` of what is printed: text or json")
+	c.Flags().StringVar(&format, "format", format, "`format` of what is printed: text, json or github")
 	return c
 }
 
@@ -80,6 +84,35 @@ func (p *program) validateJSON(files []string) error {
 		return err
 	}
 	if !v.Valid {
+		return exit{code: exitUsage}
+	}
+	return nil
+}
+
+// annotation escapes text for GitHub's workflow commands.
+var annotation = strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A")
+
+// property escapes a property of such a command, too.
+var property = strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C")
+
+func (p *program) validateGitHub(files []string) error {
+	bad := false
+	for _, name := range files {
+		_, err := config.Load(name)
+		var found config.Errors
+		if !errors.As(err, &found) {
+			continue
+		}
+		bad = true
+		for _, e := range found {
+			place := "file=" + property.Replace(e.File)
+			if e.Line > 0 {
+				place += fmt.Sprintf(",line=%d,col=%d", e.Line, e.Column)
+			}
+			fmt.Fprintf(p.out, "::error %s::%s\n", place, annotation.Replace(e.Message))
+		}
+	}
+	if bad {
 		return exit{code: exitUsage}
 	}
 	return nil

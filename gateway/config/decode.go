@@ -50,6 +50,7 @@ const maxNodes = 100_000
 // to the position of the key and of its value.
 type places struct {
 	keys, values map[string]*token.Position
+	references   map[string]string // the words with ${...} in them, as written
 }
 
 func placeOf(path ...string) string { return strings.Join(path, "\x00") }
@@ -97,7 +98,7 @@ func decode(src *source, text []byte, env environment, target any) (places, Erro
 		source: src, env: env, budget: maxNodes,
 		anchors: map[string]ast.Node{},
 		offs:    map[string]bool{},
-		places:  places{keys: map[string]*token.Position{}, values: map[string]*token.Position{}},
+		places:  places{keys: map[string]*token.Position{}, values: map[string]*token.Position{}, references: map[string]string{}},
 	}
 	if root := d.parse(text); root != nil {
 		d.value(root, reflect.ValueOf(target).Elem(), nil, "")
@@ -182,6 +183,7 @@ func (d *decoder) value(n ast.Node, v reflect.Value, path []string, tag reflect.
 	if at := placeOf(path...); isScalar || d.places.keys[at] == nil { // of a mapping the key is the place
 		d.places.values[at] = position(n)
 	}
+	d.refer(text, path)
 	if setter, ok := v.Addr().Interface().(scalar); ok && isScalar {
 		d.scalar(n, text, tag, setter.set)
 		return
@@ -201,6 +203,13 @@ func (d *decoder) value(n ast.Node, v reflect.Value, path []string, tag reflect.
 			return
 		}
 		d.scalar(n, text, tag, func(text string) error { return setBasic(v, text, tag) })
+	}
+}
+
+// refer remembers a word with a reference in it.
+func (d *decoder) refer(text string, path []string) {
+	if strings.Contains(text, "${") {
+		d.places.references[placeOf(path...)] = text
 	}
 }
 

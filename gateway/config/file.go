@@ -88,8 +88,11 @@ type File struct {
 	MaxAnswer Size `yaml:"max_answer"`
 
 	path   string
+	text   []byte
 	places places
 	source *source
+
+	secretFiles []string
 }
 
 // TLS is the certificate that callers are shown. Both files are read again when

@@ -49,8 +49,8 @@ func readFile(path string) ([]byte, error) {
 }
 
 func parse(path string, text []byte, env environment) (*File, error) {
-	f := &File{path: path, source: newSource(path, text)}
-	places, errs := decode(f.source, text, env, f)
+	f := &File{path: path, text: text, source: newSource(path, text)}
+	places, errs := decode(f.source, text, f.noting(env), f)
 	f.places = places
 	if len(errs) == 0 {
 		errs = f.check()
@@ -63,6 +63,21 @@ func parse(path string, text []byte, env environment) (*File, error) {
 	}
 	return f, nil
 }
+
+// noting returns an environment that remembers which secret files were read.
+func (f *File) noting(env environment) environment {
+	read := env.read
+	env.read = func(path string) (string, error) {
+		if !slices.Contains(f.secretFiles, path) {
+			f.secretFiles = append(f.secretFiles, path)
+		}
+		return read(path)
+	}
+	return env
+}
+
+// SecretFiles are the files whose content stands in values (${file:PATH}).
+func (f *File) SecretFiles() []string { return f.secretFiles }
 
 // check finds what is wrong between the parts of a file.
 func (f *File) check() Errors {
@@ -353,6 +368,12 @@ func (t Target) name() string {
 
 // maxConcurrency reads the variables that chat applications already set.
 func (env environment) maxConcurrency() (int, error) {
+	_, n, err := env.concurrencyVariable()
+	return n, err
+}
+
+// concurrencyVariable returns which of them is set, "" if none is.
+func (env environment) concurrencyVariable() (name string, n int, err error) {
 	for _, name := range []string{"HOLDFAST_MAX_CONCURRENCY", "OPENAI_MAX_CONCURRENCY"} {
 		text, ok := env.lookup(name)
 		if !ok || text == "" {
@@ -360,11 +381,11 @@ func (env environment) maxConcurrency() (int, error) {
 		}
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 {
-			return 0, fmt.Errorf("the environment variable %s must be a whole number above 0", name)
+			return name, 0, fmt.Errorf("the environment variable %s must be a whole number above 0", name)
 		}
-		return n, nil
+		return name, n, nil
 	}
-	return 0, nil
+	return "", 0, nil
 }
 
 func hasStar(s string) bool { return strings.Contains(s, "*") }

@@ -76,6 +76,7 @@ func (d *decoder) settings(n ast.Node, v reflect.Value, path []string) {
 // setting decodes one setting of a policy; off and 0 switch it off.
 func (d *decoder) setting(n ast.Node, text string, v reflect.Value, at []string) {
 	d.places.values[placeOf(at...)] = position(n)
+	d.refer(text, at)
 	d.scalar(n, text, "", func(text string) error {
 		if !v.CanInt() && !v.CanFloat() {
 			return setBasic(v, text, "")

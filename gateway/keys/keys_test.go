@@ -17,13 +17,13 @@ func TestAKeyIsFoundByItsDigestOnly(t *testing.T) {
 		t.Errorf("Find = %v, %v", k.Name, err)
 	}
 	for presented, want := range map[string]error{
-		"":                        keys.ErrMissing,
-		secret + " ":              keys.ErrUnknown,
-		strings.ToUpper(secret):   keys.ErrUnknown,
-		secret[:len(secret)-1]:    keys.ErrUnknown,
-		digest.String():           keys.ErrUnknown, // who reads the file cannot call with what stands in it
-		string(digest[:]):         keys.ErrUnknown,
-		fmt.Sprintf("%x", digest): keys.ErrUnknown,
+		"":                           keys.ErrMissing,
+		secret + " ":                 keys.ErrUnknown,
+		strings.ToUpper(secret):      keys.ErrUnknown,
+		secret[:len(secret)-1]:       keys.ErrUnknown,
+		digest.String():              keys.ErrUnknown, // who reads the file cannot call with what stands in it
+		string(digest[:]):            keys.ErrUnknown,
+		fmt.Sprintf("%x", digest[:]): keys.ErrUnknown,
 	} {
 		if _, err := set.Find(presented, time.Now()); !errors.Is(err, want) {
 			t.Errorf("Find(%q) = %v, want %v", presented, err, want)
@@ -52,7 +52,7 @@ func TestAnEmptySetLetsNobodyIn(t *testing.T) {
 
 func TestADigestIsReadAsItIsWritten(t *testing.T) {
 	_, digest := keys.New()
-	for _, text := range []string{digest.String(), strings.TrimPrefix(digest.String(), "sha256:"), strings.ToUpper(fmt.Sprintf("%x", digest))} {
+	for _, text := range []string{digest.String(), strings.TrimPrefix(digest.String(), "sha256:"), strings.ToUpper(fmt.Sprintf("%x", digest[:]))} {
 		if got, err := keys.ParseDigest(text); err != nil || got != digest {
 			t.Errorf("%s: %v", text, err)
 		}

@@ -16,7 +16,7 @@ func (s *Server) Reload() error {
 	s.reload.Lock()
 	defer s.reload.Unlock()
 	s.renew()
-	s.digest = digestOf(s.path)
+	s.digest, s.sealed = digestOf(s.path), digestOf(s.current.Load().file.SecretFiles()...)
 	file, err := s.readAgain()
 	if err != nil {
 		s.metrics.Reloaded(false)
@@ -28,6 +28,7 @@ func (s *Server) Reload() error {
 	}
 	before := s.current.Load().file
 	s.adopt(file)
+	s.sealed = digestOf(file.SecretFiles()...)
 	s.log.Info("configuration changed", "file", s.path)
 	if before.MainListen() != file.MainListen() || before.AdminListen() != file.AdminListen() {
 		s.log.Warn("a changed listen address takes effect after a restart", "file", s.path)
@@ -72,16 +73,32 @@ func (s *Server) watch(ctx context.Context) {
 func (s *Server) changed() bool {
 	s.reload.Lock()
 	defer s.reload.Unlock()
-	now := digestOf(s.path)
-	return now != s.digest && now != [32]byte{}
+	now, secrets := digestOf(s.path), digestOf(s.current.Load().file.SecretFiles()...)
+	return now != s.digest && now != [32]byte{} || secrets != s.sealed && secrets != [32]byte{}
 }
 
-// digestOf returns the digest of a file's content, or zero when it cannot be
+// digestOf returns the digest of files' content, or zero when one cannot be
 // read: a file that is being replaced may be away for a moment.
-func digestOf(path string) [32]byte {
-	content, err := os.ReadFile(path)
-	if err != nil {
-		return [32]byte{}
+func digestOf(paths ...string) [32]byte {
+	whole := sha256.New()
+	for _, path := range paths {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return [32]byte{}
+		}
+		one := sha256.Sum256(content)
+		whole.Write(one[:])
 	}
-	return sha256.Sum256(content)
+	return [32]byte(whole.Sum(nil))
+}
+
+// keep adds a file that was put in force to its history. A history that cannot
+// be written is told, and no reason to stop.
+func (s *Server) keep(file *config.File) {
+	if s.options.History == nil {
+		return
+	}
+	if err := s.options.History(file.Text(), time.Now()); err != nil {
+		s.log.Warn("this version of the configuration is not kept", "file", s.path, "error", err.Error())
+	}
 }

@@ -31,6 +31,10 @@ type Options struct {
 	Recorder call.Recorder     // hears every event too; nil: nobody
 	Upstream http.RoundTripper // to the providers; nil: the transport's own
 	Version  string            // of the binary
+
+	// History keeps the text of each version of the file that is put in force. nil:
+	// nobody does.
+	History func(text []byte, at time.Time) error
 }
 
 // Server is a gateway. Make it with New, then Start, then Run.
@@ -57,6 +61,8 @@ type Server struct {
 	reload sync.Mutex
 	path   string
 	digest [32]byte // of the file as it was last read
+
+	sealed [32]byte // of the secret files it refers to
 }
 
 // loaded is what one reading of the file left behind.
@@ -91,7 +97,7 @@ func New(file *config.File, o Options) (*Server, error) {
 	if s.transport, err = holdfast.NewTransport(c); err != nil {
 		return nil, err
 	}
-	s.digest = digestOf(s.path)
+	s.digest, s.sealed = digestOf(s.path), digestOf(file.SecretFiles()...)
 	s.adopt(file)
 	return s, nil
 }
@@ -117,6 +123,7 @@ func (s *Server) adopt(file *config.File) {
 	s.current.Store(l)
 	s.metrics.Reloaded(true)
 	s.retell(file)
+	s.keep(file)
 }
 
 // firstPlace returns the targets that share a route's first place: the first
