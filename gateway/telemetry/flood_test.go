@@ -301,7 +301,7 @@ func everyKind(c *call.Call) []*call.Event {
 		{Kind: call.AttemptEnded, Call: c, Outcome: broken}, {Kind: call.AttemptEnded, Call: c, Outcome: refused},
 		{Kind: call.Queued, Call: c}, {Kind: call.Queued, Call: c, Reason: "queue_full"},
 	}
-	for k := call.CallStarted; k <= call.Queued; k++ {
+	for k := call.CallStarted; k <= call.Stopped; k++ {
 		events = append(events, &call.Event{Kind: k, Call: c, At: time.Now(), Attempt: 1, Target: "a", Provider: "a", Key: "key1", From: "a", To: "b", Reason: "overloaded"})
 	}
 	return events

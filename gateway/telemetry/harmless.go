@@ -36,6 +36,7 @@ func tainted(r slog.Record) bool {
 			found = strings.ContainsFunc(a.Value.String(), acts)
 		case slog.KindAny, slog.KindGroup, slog.KindLogValuer:
 			found = true // is looked at more closely
+		default: // numbers and times do nothing
 		}
 		found = found || strings.ContainsFunc(a.Key, acts)
 		return !found
@@ -56,6 +57,7 @@ func harmlessAttr(a slog.Attr) slog.Attr {
 		a.Value = slog.GroupValue(group...)
 	case slog.KindAny:
 		a.Value = slog.StringValue(visible(fmt.Sprint(v.Any())))
+	default: // numbers and times stay what they are
 	}
 	return a
 }

@@ -63,14 +63,14 @@ func (l *Limit) Suppressed() int64 { return l.suppressed.Load() }
 func (l *Limit) Handler(to slog.Handler) slog.Handler { return limited{l, to} }
 
 // allow counts a line and reports whether it may be written.
-func (l *Limit) allow(k kind, to slog.Handler) bool {
+func (l *Limit) allow(ctx context.Context, k kind, to slog.Handler) bool {
 	most := l.most.Load()
 	if most < 0 {
 		return true
 	}
 	ok, before := l.count(k, to, most, time.Now())
 	if before.more > 0 {
-		before.tell(k)
+		before.tell(ctx, k)
 	}
 	if !ok {
 		l.suppressed.Add(1)
@@ -105,11 +105,11 @@ func (l *Limit) count(k kind, to slog.Handler, most int64, now time.Time) (ok bo
 }
 
 // tell says how many lines were not written.
-func (w window) tell(k kind) {
+func (w window) tell(ctx context.Context, k kind) {
 	r := slog.NewRecord(time.Now(), k.level, "more of the same", 0)
 	r.AddAttrs(slog.String("message", k.message), slog.String("where", k.where), slog.String("how", k.how),
 		slog.Int64("suppressed", w.more), slog.Time("since", w.began))
-	_ = w.to.Handle(context.Background(), r)
+	_ = w.to.Handle(ctx, r)
 }
 
 // Run tells of suppressed lines every second until ctx ends, and once more then.
@@ -119,18 +119,18 @@ func (l *Limit) Run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
-			l.sweep(time.Now().Add(limitWindow))
+			l.sweep(ctx, time.Now().Add(limitWindow))
 			return
 		case now := <-ticker.C:
-			l.sweep(now)
+			l.sweep(ctx, now)
 		}
 	}
 }
 
 // sweep ends the windows that are over, and forgets kinds that have gone quiet.
-func (l *Limit) sweep(now time.Time) {
+func (l *Limit) sweep(ctx context.Context, now time.Time) {
 	for k, w := range l.ended(now) {
-		w.tell(k)
+		w.tell(ctx, k)
 	}
 }
 
@@ -159,7 +159,7 @@ type limited struct {
 func (h limited) Enabled(ctx context.Context, level slog.Level) bool { return h.to.Enabled(ctx, level) }
 
 func (h limited) Handle(ctx context.Context, r slog.Record) error {
-	if !h.limit.allow(kind{level: r.Level, message: r.Message}, h.to) {
+	if !h.limit.allow(ctx, kind{level: r.Level, message: r.Message}, h.to) {
 		return nil
 	}
 	return h.to.Handle(ctx, r)

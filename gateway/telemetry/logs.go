@@ -42,8 +42,9 @@ func (l Logs) Record(e *call.Event) {
 		if e.Wait > 0 || e.Reason != "" { // most calls do not wait
 			l.write(e, slog.LevelDebug, e.Kind.String(), stepAttrs)
 		}
-	case call.RetryPlanned, call.MovedOn, call.BudgetDenied, call.ClientRetried:
+	case call.RetryPlanned, call.MovedOn, call.BudgetDenied, call.ClientRetried, call.PassedOver, call.Stopped:
 		l.write(e, slog.LevelDebug, e.Kind.String(), stepAttrs)
+	default: // that a call began is told when it ends
 	}
 }
 
@@ -53,7 +54,7 @@ func (l Logs) write(e *call.Event, level slog.Level, message string, attrs func(
 		return
 	}
 	to := l.To.Handler()
-	if l.Limit != nil && !l.Limit.allow(l.kind(e, level, message), to) {
+	if l.Limit != nil && !l.Limit.allow(ctx, l.kind(e, level, message), to) {
 		return
 	}
 	r := slog.NewRecord(e.At, level, message, 0)
@@ -73,6 +74,7 @@ func (l Logs) kind(e *call.Event, level slog.Level, message string) kind {
 		k.how = l.Outcome(e)
 	case call.AttemptEnded:
 		k.how = e.Outcome.Class.String()
+	default: // their reason says it
 	}
 	return k
 }

@@ -21,6 +21,7 @@ func loudest(k call.EventKind) *call.Event {
 	switch k {
 	case call.BreakerMoved, call.KeyPaused, call.KeyEjected, call.TargetEjected:
 		c = nil // they belong to no call
+	default:
 	}
 	return &call.Event{Kind: k, Call: c, At: time.Now(), Reason: "overloaded", Wait: time.Second, Outcome: call.Outcome{
 		Verdict:    call.Verdict{Class: call.Timeout, HasWait: true, Code: "code", Category: "category"},
@@ -31,7 +32,7 @@ func loudest(k call.EventKind) *call.Event {
 func TestTheReferenceNamesEveryLine(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("| `msg` | Level | Members, besides `time` and `level` |\n| --- | --- | --- |\n")
-	for k := call.CallStarted; k <= call.Queued; k++ {
+	for k := call.CallStarted; k <= call.Stopped; k++ {
 		var out bytes.Buffer
 		l := telemetry.Logs{To: slog.New(slog.NewJSONHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug})),
 			Outcome: func(*call.Event) string { return "timeout" }, Trace: traced}

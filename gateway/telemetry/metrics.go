@@ -133,6 +133,7 @@ func (m *Metrics) Record(e *call.Event) {
 		m.clientRetries.WithLabelValues(route(e)).Inc()
 	case call.Queued:
 		m.queued(e)
+	default: // counted when the call ends
 	}
 }
 
@@ -179,6 +180,7 @@ func (m *Metrics) attemptEnded(e *call.Event) {
 		m.truncated.WithLabelValues(e.Provider, m.causes.value(label(o.Code))).Inc()
 	case call.PolicyViolation:
 		m.policy.WithLabelValues(e.Provider, m.categories.value(label(o.Category))).Inc()
+	default: // counted as an attempt of its class
 	}
 	if !o.Usage.Known {
 		return
@@ -227,6 +229,7 @@ func (m *Metrics) Outcome(e *call.Event) string {
 		}
 	case call.Refused:
 		return refusedOutcome(e.Reason)
+	default: // the provider's fault, or its key's
 	}
 	return "error"
 }
@@ -267,8 +270,9 @@ func dialect(e *call.Event) string {
 		return "responses"
 	case call.OpMessages, call.OpCountTokens:
 		return "messages"
+	default:
+		return "other"
 	}
-	return "other"
 }
 
 // model is the configured model: what a caller asks for is no label.

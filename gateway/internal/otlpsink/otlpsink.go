@@ -67,12 +67,17 @@ func (s *Sink) take(request *collector.ExportTraceServiceRequest) {
 				s.spans = append(s.spans, Span{
 					Trace: hex.EncodeToString(p.TraceId), ID: hex.EncodeToString(p.SpanId), Parent: hex.EncodeToString(p.ParentSpanId),
 					Name: p.Name, Kind: p.Kind.String(), Status: p.Status.GetCode().String(),
-					Start: time.Unix(0, int64(p.StartTimeUnixNano)), End: time.Unix(0, int64(p.EndTimeUnixNano)),
+					Start: moment(p.StartTimeUnixNano), End: moment(p.EndTimeUnixNano),
 					Attributes: values(p.Attributes), Resource: values(r.Resource.GetAttributes()), Schema: scope.SchemaUrl,
 				})
 			}
 		}
 	}
+}
+
+// moment is a time as OTLP writes it.
+func moment(nano uint64) time.Time {
+	return time.Unix(0, int64(nano)) //nolint:gosec // G115: fits until the year 2262
 }
 
 func values(list []*common.KeyValue) map[string]any {

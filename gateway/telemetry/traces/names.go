@@ -25,7 +25,7 @@ type names struct {
 // today; they part where the new home renames, as it does with what was written
 // into a cache.
 var profiles = map[string]*names{
-	GenAI141: {
+	GenAI141: { //nolint:gosec // G101: tokens here are those of models
 		schema:    "https://opentelemetry.io/schemas/1.41.0",
 		operation: "gen_ai.operation.name", provider: "gen_ai.provider.name",
 		requestModel: "gen_ai.request.model", requestStream: "gen_ai.request.stream", maxTokens: "gen_ai.request.max_tokens",
@@ -33,7 +33,7 @@ var profiles = map[string]*names{
 		cachedTokens: "gen_ai.usage.cache_read.input_tokens", reasoningTokens: "gen_ai.usage.reasoning.output_tokens",
 		firstChunk: "gen_ai.response.time_to_first_chunk",
 	},
-	GenAILatest: {
+	GenAILatest: { //nolint:gosec // G101: tokens here are those of models
 		operation: "gen_ai.operation.name", provider: "gen_ai.provider.name",
 		requestModel: "gen_ai.request.model", requestStream: "gen_ai.request.stream", maxTokens: "gen_ai.request.max_tokens",
 		inputTokens: "gen_ai.usage.input_tokens", outputTokens: "gen_ai.usage.output_tokens",

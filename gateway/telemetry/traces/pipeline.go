@@ -169,8 +169,9 @@ func (p *pipeline) close(ctx context.Context) {
 		<-p.done
 	}
 	p.giveUp()
-	_ = p.exporter.Shutdown(context.Background()) // has nothing left to do
-	_ = p.provider.Shutdown(context.Background())
+	ctx = context.WithoutCancel(ctx)
+	_ = p.exporter.Shutdown(ctx) // has nothing left to do
+	_ = p.provider.Shutdown(ctx)
 	p.idle()
 }
 

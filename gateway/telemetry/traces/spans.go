@@ -147,8 +147,9 @@ func (i item) isFault() bool {
 		return !i.outcome.CallersKey
 	case call.Refused:
 		return i.status >= 500
+	default:
+		return true
 	}
-	return true
 }
 
 func (p *pipeline) callAttributes(i item) []attribute.KeyValue {
