@@ -96,7 +96,7 @@ func (v *Vendor) OwnsHost(host string) bool {
 	}
 	name = strings.TrimSuffix(name, ".")
 	for _, own := range v.Hosts {
-		if name == own || own[0] == '.' && strings.HasSuffix(name, own) && len(name) > len(own) {
+		if below := own[0] == '.'; name == own && !below || below && len(name) > len(own) && strings.HasSuffix(name, own) {
 			return true
 		}
 	}

@@ -70,7 +70,10 @@ func ownPath(path string) (deployment, operation string, ok bool) {
 	}
 	if below, is := strings.CutPrefix(rest, "deployments/"); is {
 		deployment, operation, ok = strings.Cut(below, "/")
-		return deployment, operation, ok && deployment != ""
+		if !ok || deployment == "" {
+			return "", "", false
+		}
+		return deployment, operation, true
 	}
 	return "", rest, true
 }
