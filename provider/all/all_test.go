@@ -21,6 +21,9 @@ func TestVendorsStandInAlphabeticalOrderAndAreFoundByName(t *testing.T) {
 			t.Errorf("%s is not found by its name", v.Name)
 		}
 		for _, host := range v.Hosts {
+			if host[0] == '.' { // everything below it
+				host = "some-customer" + host
+			}
 			if ByHost(host) != v || ByHost(strings.ToUpper(host)+":443") != v {
 				t.Errorf("%s is not found by its host %s", v.Name, host)
 			}
