@@ -17,6 +17,7 @@ type names struct {
 
 	operation, provider                       string
 	requestModel, requestStream, maxTokens    string
+	responseModel                             string
 	inputTokens, outputTokens                 string
 	cachedTokens, reasoningTokens, firstChunk string
 }
@@ -29,14 +30,16 @@ var profiles = map[string]*names{
 		schema:    "https://opentelemetry.io/schemas/1.41.0",
 		operation: "gen_ai.operation.name", provider: "gen_ai.provider.name",
 		requestModel: "gen_ai.request.model", requestStream: "gen_ai.request.stream", maxTokens: "gen_ai.request.max_tokens",
-		inputTokens: "gen_ai.usage.input_tokens", outputTokens: "gen_ai.usage.output_tokens",
+		responseModel: "gen_ai.response.model",
+		inputTokens:   "gen_ai.usage.input_tokens", outputTokens: "gen_ai.usage.output_tokens",
 		cachedTokens: "gen_ai.usage.cache_read.input_tokens", reasoningTokens: "gen_ai.usage.reasoning.output_tokens",
 		firstChunk: "gen_ai.response.time_to_first_chunk",
 	},
 	GenAILatest: { //nolint:gosec // G101: tokens here are those of models
 		operation: "gen_ai.operation.name", provider: "gen_ai.provider.name",
 		requestModel: "gen_ai.request.model", requestStream: "gen_ai.request.stream", maxTokens: "gen_ai.request.max_tokens",
-		inputTokens: "gen_ai.usage.input_tokens", outputTokens: "gen_ai.usage.output_tokens",
+		responseModel: "gen_ai.response.model",
+		inputTokens:   "gen_ai.usage.input_tokens", outputTokens: "gen_ai.usage.output_tokens",
 		cachedTokens: "gen_ai.usage.cache_read.input_tokens", reasoningTokens: "gen_ai.usage.reasoning.output_tokens",
 		firstChunk: "gen_ai.response.time_to_first_chunk",
 	},

@@ -28,6 +28,7 @@ type item struct {
 	maxTokens  int
 
 	target, provider, model, key string
+	answered                     string // the model, as the provider named it
 	attempt, status              int
 	source, reason               string
 	outcome                      call.Outcome
@@ -46,7 +47,7 @@ func note(e *call.Event, id Identity) item {
 		op: c.Op, method: method(c.Method), path: kept(c.Path), asked: kept(c.Request.Model), route: c.Route,
 		stream: c.Request.Stream, maxTokens: c.Request.MaxTokens,
 		target: e.Target, provider: e.Provider, model: e.Model, key: e.Key,
-		attempt: e.Attempt, status: e.Status, source: e.Source, reason: e.Reason, outcome: e.Outcome, own: e.Own,
+		answered: kept(e.Answered), attempt: e.Attempt, status: e.Status, source: e.Source, reason: e.Reason, outcome: e.Outcome, own: e.Own,
 	}
 	i.outcome.Err = nil // may hold on to a connection
 	if e.Kind == call.AttemptEnded {
@@ -74,7 +75,9 @@ func method(m string) string {
 
 // make makes the span of an item; ending it puts it into the batch.
 func (p *pipeline) make(i item) {
-	i.path, i.asked = strings.ToValidUTF8(i.path, ""), strings.ToValidUTF8(i.asked, "")
+	for _, foreign := range []*string{&i.path, &i.asked, &i.answered} {
+		*foreign = strings.ToValidUTF8(*foreign, "")
+	}
 	ctx, options := p.opening(i)
 	_, span := p.spans.Start(ctx, i.name(), options...)
 	if failed := i.failed(); failed != "" {
@@ -205,6 +208,7 @@ func (a *attributes) genAI(n *names, i item, up Upstream) {
 	a.text(n.operation, operations[i.op])
 	a.text(n.provider, providerName(up.Vendor))
 	a.text(n.requestModel, i.modelAsked())
+	a.text(n.responseModel, i.answered)
 	a.number(n.maxTokens, i.maxTokens)
 	if i.stream {
 		*a = append(*a, attribute.Bool(n.requestStream, true))

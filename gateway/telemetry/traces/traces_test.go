@@ -72,7 +72,7 @@ func story(id, trace string) []*call.Event {
 		{Kind: call.CallStarted, Call: c, At: noon},
 		{Kind: call.AttemptEnded, Call: c, At: noon.Add(2 * time.Second), Target: "openai/gpt-4o", Provider: "openai", Model: "gpt-4o", Key: "key1", Attempt: 1,
 			Outcome: call.Outcome{Verdict: call.Verdict{Class: call.Overloaded, Code: "server_is_overloaded"}, Status: 503, Sent: true, Duration: time.Second}},
-		{Kind: call.AttemptEnded, Call: c, At: noon.Add(6 * time.Second), Target: "azure/gpt-4o", Provider: "azure", Model: "gpt-4o", Key: "key1", Attempt: 2,
+		{Kind: call.AttemptEnded, Call: c, At: noon.Add(6 * time.Second), Target: "azure/gpt-4o", Provider: "azure", Model: "gpt-4o", Answered: "gpt-4o-2024-08-06", Key: "key1", Attempt: 2,
 			Outcome: call.Outcome{Verdict: call.Verdict{Class: call.OK}, Status: 200, Sent: true, Committed: true, Duration: 3 * time.Second, FirstToken: 500 * time.Millisecond,
 				Usage: call.Usage{Known: true, Input: 12, Output: 34, Cached: 5, Reasoning: 6}}},
 		{Kind: call.CallEnded, Call: c, At: noon.Add(6 * time.Second), Target: "azure/gpt-4o", Provider: "azure", Model: "gpt-4o", Attempt: 2, Status: 200, Source: "provider",
@@ -131,7 +131,7 @@ func TestACallAndItsAttemptsAreSpansOfTheCallersTrace(t *testing.T) {
 // changes what dashboards read.
 func TestProfilesNameWhatTheConventionsName(t *testing.T) {
 	conventions := map[string]any{
-		"gen_ai.operation.name": "chat", "gen_ai.provider.name": "azure.ai.openai", "gen_ai.request.model": "gpt-4o",
+		"gen_ai.operation.name": "chat", "gen_ai.provider.name": "azure.ai.openai", "gen_ai.request.model": "gpt-4o", "gen_ai.response.model": "gpt-4o-2024-08-06",
 		"gen_ai.request.max_tokens": 64.0, "gen_ai.request.stream": true, "gen_ai.response.time_to_first_chunk": 0.5,
 		"gen_ai.usage.input_tokens": 12.0, "gen_ai.usage.output_tokens": 34.0,
 		"gen_ai.usage.cache_read.input_tokens": 5.0, "gen_ai.usage.reasoning.output_tokens": 6.0,
