@@ -4,10 +4,10 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -25,7 +25,7 @@ func testEnvironment() environment {
 			if path == "secrets/anthropic" {
 				return testSecret + "\n", nil
 			}
-			return "", fs.ErrNotExist
+			return "", syscall.ENOENT
 		},
 	}
 }

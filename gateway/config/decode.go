@@ -344,6 +344,10 @@ func (d *decoder) entries(n ast.Node) ([]entry, bool) {
 			continue
 		}
 		for _, e := range d.mergeSources(m.Value) {
+			if slices.Contains(mapping, e) {
+				d.fail(position(m.Key), "<< merges a mapping into itself")
+				break
+			}
 			if name, ok := scalarText(e.Key); ok && !names[name] && !e.Key.IsMergeKey() {
 				names[name] = true
 				merged = append(merged, entry{e})

@@ -201,7 +201,24 @@ func (c *checker) baseURL(at []string, text string) {
 		c.fail(at, "want an address with http:// or https:// and a host")
 	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
 		c.fail(at, "the address may not hold a user, a query or a fragment")
+	case c.isOwn(u):
+		c.fail(at, "this is the gateway's own address: calls would go round in circles")
 	}
+}
+
+// isOwn reports whether an address is one that this gateway listens on.
+func (c *checker) isOwn(u *url.URL) bool {
+	for _, address := range []string{c.MainListen(), c.AdminListen()} {
+		host, port, err := net.SplitHostPort(address)
+		if err != nil || port == "0" || port != u.Port() {
+			continue
+		}
+		everywhere := host == "" || host == "0.0.0.0" || host == "::"
+		if u.Hostname() == host || IsLoopback(u.Hostname()) && (everywhere || IsLoopback(host)) {
+			return true
+		}
+	}
+	return false
 }
 
 // kind is the vendor whose API a provider speaks.
@@ -239,11 +256,16 @@ func (c *checker) target(at []string, t Target) {
 		where = full
 	}
 	provider, model, ok := strings.Cut(t.Target, "/")
+	_, known := c.providerNamed(provider)
+	if !known && slices.Contains(c.routeNames(), provider) {
+		c.fail(where, "%q is a route, and routes do not lead to routes: want provider/model", provider)
+		return
+	}
 	if !ok || provider == "" || model == "" {
 		c.fail(where, "want provider/model, or provider/* for the model that the caller named")
 		return
 	}
-	if _, known := c.providerNamed(provider); !known {
+	if !known {
 		c.fail(where, "unknown provider %q%s", provider, suggest(provider, c.providerNames()))
 	}
 }

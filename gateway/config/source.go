@@ -100,7 +100,7 @@ func (s *source) at(pos *token.Position, format string, args ...any) *Error {
 
 var (
 	secretMember = regexp.MustCompile(`(?i)((?:^|[\s{,])["']?(?:api_?key|key|secret|token|password)["']?\s*:\s+)(\S.*)$`)
-	secretLook   = regexp.MustCompile(`\b(sk|pk|key)-[A-Za-z0-9_-]{6,}`)
+	secretLook   = regexp.MustCompile(`\b((?:sk|pk|key)-|hfk_)[A-Za-z0-9_-]{6,}`)
 	reference    = regexp.MustCompile(`^["']?\$\{[^}]*\}["']?\s*[,}]?`)
 )
 
@@ -114,7 +114,7 @@ func mask(line string) string {
 		}
 		return parts[1] + "***"
 	})
-	return secretLook.ReplaceAllString(line, "$1-***")
+	return secretLook.ReplaceAllString(line, "$1***")
 }
 
 // nearest returns the candidate that name is probably a misspelling of, or "".
