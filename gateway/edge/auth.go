@@ -40,8 +40,7 @@ func (h *Handler) authenticate(r *http.Request) (*http.Request, *call.Problem) {
 	case !required:
 		return r, nil
 	case set == nil: // never open by accident
-		return nil, &call.Problem{Status: http.StatusServiceUnavailable, Reason: call.ReasonUnauthorized,
-			Type: "service_unavailable_error", Code: "authentication_unavailable", Message: "Keys cannot be checked now."}
+		return nil, &call.Problem{Reason: call.ReasonShed, Message: "Keys cannot be checked now; try again."}
 	}
 	key, err := find(set, r.Header)
 	if err != nil {
