@@ -262,6 +262,7 @@ func TestEveryAnswerIsInTheDocumentAndTheReverse(t *testing.T) {
 		{"GET", "/api/v1/requests/{id}", "", "", 200, nil},
 		{"GET", "/api/v1/requests/{id}", "/api/v1/requests/hf_2", "", 404, nil},
 		{"GET", "/api/v1/events", "", "", 200, []string{"Last-Event-ID: " + d.feed.ID(0)}},
+		{"GET", "/api/v1/events", "/api/v1/events?follow=maybe", "", 400, nil},
 		{"POST", "/api/v1/config/reload", "", "", 200, nil},
 		{"POST", "/api/v1/drain", "", "", 202, nil},
 		{"POST", breaker + "open", "", reason, 200, nil},

@@ -20,6 +20,10 @@ const patience = 5 * time.Second
 
 // follow writes events until the reader leaves or does not keep up.
 func (a *API) follow(w http.ResponseWriter, r *http.Request, _ map[string]string) *problem {
+	on, p := goesOn(r.URL.RawQuery)
+	if p != nil {
+		return p
+	}
 	select {
 	case a.readers <- struct{}{}:
 		defer func() { <-a.readers }()
@@ -29,12 +33,23 @@ func (a *API) follow(w http.ResponseWriter, r *http.Request, _ map[string]string
 	}
 	at := a.Feed.Seek(r.Header.Get("Last-Event-ID"))
 	w.Header().Set("Content-Type", "text/event-stream")
-	s := &stream{w: w, control: http.NewResponseController(w), feed: a.Feed, quit: a.quit}
+	s := &stream{w: w, control: http.NewResponseController(w), feed: a.Feed, quit: a.quit, once: !on}
 	if err := s.send("retry: 2000\n\n"); err != nil {
 		return nil //nolint:nilerr // the reader has gone
 	}
 	s.run(r, at, a.Heartbeat)
 	return nil
+}
+
+// goesOn reads the query of the event stream.
+func goesOn(query string) (bool, *problem) {
+	switch query {
+	case "", "follow=true":
+		return true, nil
+	case "follow=false":
+		return false, nil
+	}
+	return false, badRequest("The query is follow=true or follow=false.")
 }
 
 // stream is one reader of the events.
@@ -43,6 +58,7 @@ type stream struct {
 	control *http.ResponseController
 	feed    *explain.Feed
 	quit    <-chan struct{}
+	once    bool // ends when everything that is kept was sent
 	text    []byte
 }
 
@@ -62,6 +78,9 @@ func (s *stream) run(r *http.Request, at uint64, heartbeat time.Duration) {
 		}
 		if at += uint64(n); n > 0 {
 			continue
+		}
+		if s.once {
+			return
 		}
 		select {
 		case <-r.Context().Done():

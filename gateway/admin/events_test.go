@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -98,6 +99,23 @@ func TestAReaderThatWasAwayTooLongIsToldOfTheGap(t *testing.T) {
 	}
 	if data := f.until("data: "); !strings.Contains(data, `"t72"`) {
 		t.Errorf("got %s", data)
+	}
+}
+
+func TestAReaderMayWantOnlyWhatIsKept(t *testing.T) {
+	d := open(t, nil)
+	d.happen(0, 200)
+	req, _ := http.NewRequestWithContext(t.Context(), "GET", d.server.URL+"/api/v1/events?follow=false", nil)
+	req.Header.Set("Authorization", "Bearer "+token)
+	req.Header.Set("Last-Event-ID", "oldest")
+	resp, err := d.server.Client().Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil || strings.Count(string(text), "\nid: ") != 128 || strings.Contains(string(text), "event: gap") {
+		t.Errorf("%v, %d events", err, strings.Count(string(text), "\nid: "))
 	}
 }
 

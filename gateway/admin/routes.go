@@ -58,8 +58,11 @@ func (a *API) table() []operation {
 			does: "Each event has an id, its kind as the event's name, and data as below. Silence is filled with comments, every 15 s. " +
 				"Last-Event-ID goes on after that event; what was overwritten meanwhile is told by an event named gap with the member missed. " +
 				"A reader that does not keep up is cut, and may come back.",
-			parameters: []parameter{{"Last-Event-ID", "header", "string", "id of the last event received"}},
-			gives:      liveEvent, status: 200, kind: "text/event-stream", problems: []int{503}, handle: a.follow},
+			parameters: []parameter{
+				{"Last-Event-ID", "header", "string", "id of the last event received; one that is not known means all events that are kept; absent: from now on"},
+				{"follow", "query", "boolean", "false: end when the events that are kept were sent; true"},
+			},
+			gives: liveEvent, status: 200, kind: "text/event-stream", problems: []int{400, 503}, handle: a.follow},
 		{method: "GET", path: "/openapi.json", id: "showDocument", summary: "this document", gives: map[string]any{}, status: 200, handle: a.showDocument},
 		{method: "GET", path: "/requests", id: "listRequests", summary: "recent calls, the newest first",
 			parameters: []parameter{
