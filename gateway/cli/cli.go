@@ -86,7 +86,14 @@ func New(out, errs io.Writer, version string) *cobra.Command {
 // commands lists the commands in alphabetical order. A new one adds its line here.
 func (p *program) commands() []*cobra.Command {
 	return []*cobra.Command{
+		p.breaker(),
+		p.config(),
 		p.demo(),
+		p.doctor(),
+		p.events(),
+		p.explain(),
+		p.init(),
+		p.key(),
 		p.serve(),
 		p.sim(),
 		p.status(),

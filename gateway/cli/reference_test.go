@@ -33,6 +33,15 @@ func describe(b *strings.Builder, c *cobra.Command) {
 	if c.Example != "" {
 		fmt.Fprintf(b, "\n```\n%s\n```\n", strings.ReplaceAll("\n"+c.Example, "\n  ", "\n")[1:])
 	}
+	describeFlags(b, c)
+	for _, sub := range c.Commands() {
+		if sub.IsAvailableCommand() && sub.Name() != "help" {
+			describe(b, sub)
+		}
+	}
+}
+
+func describeFlags(b *strings.Builder, c *cobra.Command) {
 	if !c.LocalFlags().HasAvailableFlags() {
 		return
 	}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -23,7 +24,10 @@ func TestMain(m *testing.M) {
 		"holdfast": func() {
 			os.Exit(cli.Main(context.Background(), os.Args[1:], os.Stdout, os.Stderr, "v0.0.0-test"))
 		},
-		"curl": func() { os.Exit(curl(os.Args[1:])) },
+		"curl":    func() { os.Exit(curl(os.Args[1:])) },
+		"bearer":  withKey("Authorization", "Bearer "),
+		"xapikey": withKey("X-Api-Key", ""),
+		"apikey":  withKey("Api-Key", ""),
 	})
 }
 
@@ -33,9 +37,17 @@ func TestTheCommandLineDoesWhatTheScriptsSay(t *testing.T) {
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("GORACE", "atexit_sleep_ms=0") // a second at the end of every command otherwise
+			env.Setenv("HOLDFAST_STATE", env.WorkDir+"/state")
+			return nil
+		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"ports":   ports,
 			"waitfor": waitFor,
+
+			"eventually": eventually,
+			"capture":    capture,
 		},
 	})
 }
@@ -65,6 +77,16 @@ func waitFor(ts *testscript.TestScript, _ bool, args []string) {
 		}
 	}
 	ts.Fatalf("%s did not answer with %q", url, text)
+}
+
+// capture NAME PATTERN sets a variable to the first group of a pattern in what
+// the last command printed.
+func capture(ts *testscript.TestScript, _ bool, args []string) {
+	found := regexp.MustCompile(args[1]).FindStringSubmatch(ts.ReadFile("stdout"))
+	if len(found) < 2 {
+		ts.Fatalf("nothing was printed that fits %s", args[1])
+	}
+	ts.Setenv(args[0], found[1])
 }
 
 // curl is as much of curl as the scripts need: -s, -i, -N, -H, -d and -X.

@@ -1,160 +1,146 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
-	"maps"
-	"net/http"
-	"net/url"
-	"slices"
-	"strings"
-	"text/tabwriter"
+	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/holdfast-gateway/holdfast"
-	"github.com/holdfast-gateway/holdfast/gateway/server"
+	"github.com/holdfast-gateway/holdfast/gateway/admin"
 )
 
-// maxStatus bounds what is read from a gateway, in bytes.
-const maxStatus = 16 << 20
+// The paces of status --watch: not more often than people can read, and not
+// less often than times count down.
+const (
+	fastest = 250 * time.Millisecond
+	slowest = 2 * time.Second
+)
 
 func (p *program) status() *cobra.Command {
-	admin := "http://127.0.0.1:8081"
-	var asJSON bool
+	var asJSON, watch bool
 	c := &cobra.Command{
 		Use:   "status",
-		Short: "Show the routes and targets of a running gateway",
-		Long: "Ask a running gateway's operator address (admin.listen) how its routes and targets are.\n" +
-			"Exit code 3: the gateway cannot be reached.",
-		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			raw, err := fetchStatus(c.Context(), admin)
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				_, err := p.out.Write(raw)
-				return err
-			}
-			var s server.Status
-			if err := json.Unmarshal(raw, &s); err != nil {
-				return exit{exitFailed, fmt.Errorf("%s does not answer as a gateway does: %w", admin, err)}
-			}
-			return p.showStatus(s)
-		},
+		Short: "Show the routes, targets and recent failures of a running gateway",
+		Long: "Ask a running gateway how its routes, circuits and waiting rooms are, and what failed last. On a terminal\n" +
+			"it fits the screen: what does not is counted. NO_COLOR takes the colours away." + aboutOperators,
+		Example: "  holdfast status --watch",
+		Args:    cobra.NoArgs,
 	}
-	c.Flags().StringVar(&admin, "admin", admin, "the gateway's `address` for operators")
+	o := askedBy(c)
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	c.Flags().BoolVar(&watch, "watch", false, "draw again as things happen, until interrupted")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		show := p.statusShower(asJSON, watch)
+		if watch {
+			return p.watch(c.Context(), o, show)
+		}
+		raw, err := o.get(c.Context(), "/api/v1/status")
+		if err != nil {
+			return err
+		}
+		return show(o, raw)
+	}
 	return c
 }
 
-func fetchStatus(ctx context.Context, admin string) ([]byte, error) {
-	if !strings.Contains(admin, "://") {
-		admin = "http://" + admin
+// statusShower returns what prints a status.
+func (p *program) statusShower(asJSON, again bool) func(*operator, []byte) error {
+	s := screen{}
+	begin := ""
+	if isTerminal(p.out) {
+		s = terminalScreen()
 	}
-	u, err := url.Parse(admin)
-	if err != nil || u.Host == "" {
-		return nil, exit{exitUsage, fmt.Errorf("--admin: %q is no address", admin)}
+	switch {
+	case again && s.height > 0:
+		begin = "\x1b[H\x1b[2J" // the upper left corner of an empty screen
+	case again && asJSON:
+		return func(_ *operator, raw []byte) error { return p.oneLine(raw) }
 	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.JoinPath("/api/v1/status").String(), nil)
-	if err != nil {
-		return nil, exit{exitUsage, err}
+	drawn := false
+	return func(o *operator, raw []byte) error {
+		return answer(p, o, raw, asJSON, func(status admin.Status) error {
+			if drawn && begin == "" {
+				begin = "\n" // between two pictures
+			}
+			drawn = true
+			_, err := fmt.Fprint(p.out, begin, s.draw(status, time.Now()))
+			return err
+		})
 	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return nil, exit{exitUnreachable, fmt.Errorf("cannot reach a gateway at %s: %w", admin, bareURL(err))}
-	}
-	defer resp.Body.Close()
-	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxStatus))
-	if err != nil {
-		return nil, exit{exitUnreachable, err}
-	}
-	if resp.StatusCode != http.StatusOK {
-		return nil, exit{exitFailed, fmt.Errorf("%s answers %s: is this the address for operators?", admin, resp.Status)}
-	}
-	return raw, nil
 }
 
-// bareURL takes the address out of a client's error: the sentence names it.
-func bareURL(err error) error {
-	if wrapped, ok := err.(*url.Error); ok { //nolint:errorlint // what Do returns is always this
-		return wrapped.Err
+// oneLine prints JSON on one line.
+func (p *program) oneLine(raw []byte) error {
+	var b bytes.Buffer
+	if err := json.Compact(&b, raw); err != nil {
+		return exit{exitFailed, err}
+	}
+	_, err := fmt.Fprintln(p.out, b.String())
+	return err
+}
+
+// watch shows the status whenever something has happened, until an interrupt.
+func (p *program) watch(parent context.Context, o *operator, show func(*operator, []byte) error) error {
+	ctx, stop := signal.NotifyContext(parent, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	happened := make(chan struct{}, 1)
+	ended := make(chan error, 1)
+	following, leave := context.WithCancel(ctx)
+	go func() { // ends when left
+		ended <- followEvents(following, o, "", true, func(event) error {
+			select {
+			case happened <- struct{}{}:
+			default: // the next picture shows this one too
+			}
+			return nil
+		})
+	}()
+	err := redraw(ctx, o, happened, ended, show)
+	leave()
+	if ctx.Err() != nil {
+		return exit{code: exitInterrupted}
 	}
 	return err
 }
 
-func (p *program) showStatus(s server.Status) error {
-	w := tabwriter.NewWriter(p.out, 0, 4, 2, ' ', 0)
-	fmt.Fprintf(w, "holdfast %s, %s, since %s\n", s.Version, readiness(s.Ready), s.Started.Format(time.RFC3339))
-	if s.Config.Error != "" {
-		fmt.Fprintf(w, "The file %s has a mistake; the one before is in force:\n%s\n", s.Config.File, s.Config.Error)
-	}
-	fmt.Fprintln(w, "\nROUTE\tRUNNING\tWAITING\tCALLS\tOK\tREFUSED")
-	for _, r := range s.Routes {
-		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\n", r.Name, r.Running, r.Waiting, r.Calls, r.OK, r.Refused)
-	}
-	fmt.Fprintln(w, "\nTARGET\tCIRCUIT\tIN FLIGHT\tRETRY BUDGET\tATTEMPTS\tENDED AS\tKEYS")
-	for _, t := range s.Targets {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%.0f %%\t%d\t%s\t%s\n", targetName(t), circuit(t), inFlight(t), t.RetryBudget*100, t.Attempts, classes(t), keys(t))
-	}
-	return w.Flush()
-}
-
-func readiness(ready bool) string {
-	if ready {
-		return "ready"
-	}
-	return "draining"
-}
-
-func targetName(t holdfast.TargetStatus) string {
-	if t.Model == "" || strings.HasSuffix(t.Name, "/"+t.Model) {
-		return t.Name
-	}
-	return t.Name + " (" + t.Model + ")"
-}
-
-func circuit(t holdfast.TargetStatus) string {
-	if wait := time.Until(t.OpenUntil); wait > 0 {
-		return fmt.Sprintf("%s for %s", t.Breaker, wait.Round(time.Second))
-	}
-	return t.Breaker
-}
-
-func inFlight(t holdfast.TargetStatus) string {
-	if t.Permits == 0 {
-		return fmt.Sprint(t.InFlight)
-	}
-	return fmt.Sprintf("%d of %d", t.InFlight, t.Permits)
-}
-
-func classes(t holdfast.TargetStatus) string {
-	var parts []string
-	for _, name := range slices.Sorted(maps.Keys(t.Classes)) {
-		parts = append(parts, fmt.Sprintf("%s %d", name, t.Classes[name]))
-	}
-	return strings.Join(parts, ", ")
-}
-
-// keys names the keys that are not in use, or says that all are.
-func keys(t holdfast.TargetStatus) string {
-	var out []string
-	for _, k := range t.Keys {
-		switch now := time.Now(); {
-		case k.EjectedUntil.After(now):
-			out = append(out, fmt.Sprintf("%s out for %s (%s)", k.Name, k.EjectedUntil.Sub(now).Round(time.Second), k.Reason))
-		case k.PausedUntil.After(now):
-			out = append(out, fmt.Sprintf("%s paused for %s", k.Name, k.PausedUntil.Sub(now).Round(time.Second)))
+// redraw shows the status again and again.
+func redraw(ctx context.Context, o *operator, happened <-chan struct{}, ended <-chan error, show func(*operator, []byte) error) error {
+	for {
+		raw, err := o.get(ctx, "/api/v1/status")
+		if err == nil {
+			err = show(o, raw)
+		}
+		if err != nil {
+			return err
+		}
+		drawn := time.Now()
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case err := <-ended:
+			return errors.Join(err, ctx.Err())
+		case <-happened:
+		case <-time.After(slowest):
+		}
+		if !rest(ctx, fastest-time.Since(drawn)) {
+			return ctx.Err()
 		}
 	}
-	if len(out) == 0 {
-		return fmt.Sprintf("%d in use", len(t.Keys))
+}
+
+// rest waits; false when the context ended first.
+func rest(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
 	}
-	return strings.Join(out, ", ")
 }

@@ -1,0 +1,81 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/holdfast-gateway/holdfast"
+	"github.com/holdfast-gateway/holdfast/gateway/admin"
+	"github.com/holdfast-gateway/holdfast/gateway/explain"
+)
+
+// crowded is a status with much more than a screen holds.
+func crowded(now time.Time) admin.Status {
+	s := admin.Status{Version: "v1.2.3", Ready: true, Started: now.Add(-time.Hour), Config: admin.File{File: "holdfast.yaml", Loaded: now,
+		Error: "holdfast.yaml:8:15: unknown provider\n  8 | x\n    | ^\nholdfast.yaml:9:1: another\n"}}
+	for i := range 40 {
+		s.Routes = append(s.Routes, holdfast.RouteStatus{Name: fmt.Sprint("route", i), Calls: 1_000_000})
+		s.Targets = append(s.Targets, holdfast.TargetStatus{Name: fmt.Sprintf("a-provider-with-a-long-name/and-a-model-%d", i), Breaker: "closed", RetryBudget: 1,
+			Classes: map[string]int64{"ok": 1234567, "overloaded": 42, "provider_fault": 7}})
+		s.Failures = append(s.Failures, explain.Summary{At: now, ID: "hf_IX4FWAJMEMSHH2KXP6UWX5EQZS", Route: "a-route-with-a-long-name", Class: "provider_fault", Status: 502, Made: 3})
+	}
+	s.Routes[39].Waiting = 7
+	s.Targets[39].Breaker, s.Targets[39].OpenUntil = "open", now.Add(30*time.Second)
+	return s
+}
+
+func TestAStatusFitsTheScreen(t *testing.T) {
+	now := time.Now()
+	for _, size := range [][2]int{{80, 24}, {120, 50}, {80, 40}} {
+		s := screen{width: size[0], height: size[1]}
+		text := s.draw(crowded(now), now)
+		lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+		if len(lines) > size[1]-1 {
+			t.Errorf("%v: %d lines\n%s", size, len(lines), text)
+		}
+		for _, l := range lines {
+			if len([]rune(l)) > size[0] {
+				t.Errorf("%v: %d wide: %s", size, len([]rune(l)), l)
+			}
+		}
+		for _, want := range []string{"route39", "open for 30s", "RECENT FAILURES", "hf_IX4FWAJMEMSHH2KXP6UWX5EQZS", "more", "unknown provider"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("%v: no %q\n%s", size, want, text)
+			}
+		}
+	}
+}
+
+func TestWithoutATerminalEverythingIsPrinted(t *testing.T) {
+	now := time.Now()
+	text := screen{}.draw(crowded(now), now)
+	if n := strings.Count(text, "\n"); n < 120 || strings.Contains(text, "more") || strings.Contains(text, "\x1b") {
+		t.Errorf("%d lines", n)
+	}
+}
+
+func TestWhatIsBadIsRedOnlyWithColours(t *testing.T) {
+	now := time.Now()
+	red := 0
+	for _, l := range strings.Split(screen{width: 80, height: 24, colours: true}.draw(crowded(now), now), "\n") {
+		if strings.HasPrefix(l, "\x1b[31m") && strings.HasSuffix(l, "\x1b[0m") {
+			red++
+		}
+	}
+	if red != 3 { // the file, the route that waits, the open circuit
+		t.Errorf("%d red lines", red)
+	}
+	if strings.Contains(screen{width: 80, height: 24}.draw(crowded(now), now), "\x1b") {
+		t.Error("colours without colours")
+	}
+}
+
+func TestNoColorIsObeyed(t *testing.T) {
+	t.Setenv("NO_COLOR", "1")
+	t.Setenv("COLUMNS", "100")
+	if s := terminalScreen(); s.colours || s.width != 100 || s.height != 24 {
+		t.Errorf("%+v", s)
+	}
+}
