@@ -31,6 +31,14 @@ type Size int64
 // limit.
 type LineLimit int
 
+// String writes a limit as the file would hold it.
+func (l LineLimit) String() string {
+	if l < 0 {
+		return "off"
+	}
+	return strconv.Itoa(int(l))
+}
+
 func (l *LineLimit) set(text string) error {
 	if text == "off" {
 		*l = -1

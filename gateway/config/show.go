@@ -50,7 +50,8 @@ type shower struct {
 // defaults adds what every gateway has, when the file does not say it.
 func (s *shower) defaults() {
 	for _, d := range []struct{ path, value string }{
-		{"listen", s.MainListen()}, {"admin.listen", s.AdminListen()}, {"logs.level", "info"}, {"logs.format", "auto"},
+		{"listen", s.MainListen()}, {"admin.listen", s.AdminListen()}, {"logs.level", "info"}, {"logs.format", "auto"}, {"logs.limit", "100"},
+		{"telemetry.metrics", "true"}, {"telemetry.genai_semconv", "v1.41"}, {"telemetry.traces.ratio", "1"}, {"telemetry.traces.propagate", "false"},
 		{"profile", "standard"}, {"max_body", "32MiB"}, {"max_answer", "8MiB"},
 	} {
 		if s.origin(strings.Split(d.path, ".")) == "" {
@@ -89,7 +90,7 @@ func (s *shower) written(v reflect.Value, path []string) {
 	for _, f := range fieldsOf(v.Type()).list {
 		at, field := append(slices.Clone(path), f.name), v.Field(f.index)
 		switch {
-		case f.option == "policy" && f.name != "health":
+		case f.option == "policy" && f.name != "health" && f.name != "traces":
 		case f.option == "mapping":
 			for i := range field.Len() {
 				one := field.Index(i)
