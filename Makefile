@@ -61,7 +61,7 @@ fmt: ## gofmt every file
 .PHONY: docs
 docs: ## write the generated parts of docs/reference
 	HOLDFAST_WRITE_DOCS=1 go test -count=1 -run TestTheReferenceSaysWhatTheCodeSays .
-	cd gateway && HOLDFAST_WRITE_DOCS=1 go test -count=1 -run TestTheReference ./cli ./config ./telemetry/...
+	cd gateway && HOLDFAST_WRITE_DOCS=1 go test -count=1 -run TestTheReference ./admin ./cli ./config ./telemetry/...
 
 .PHONY: tidy
 tidy: ## go mod tidy in every module
