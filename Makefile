@@ -44,6 +44,10 @@ test: packages ## every test of every module with the race detector; ends with t
 fuzz: ## every Fuzz function for FUZZTIME (10s) each
 	@scripts/fuzz $(FUZZTIME)
 
+.PHONY: attack
+attack: build ## what was done to other gateways, against bin/holdfast (some minutes)
+	cd gateway && HOLDFAST_ATTACK=1 HOLDFAST_BINARY=$(CURDIR)/bin/holdfast go test -count=1 -v -timeout 15m ./attack
+
 .PHONY: lint
 lint: ## golangci-lint with .golangci.yml (downloads it on first use)
 	@status=0; for m in $(MODULES); do echo "lint $$m"; \
@@ -56,7 +60,7 @@ vuln: ## known vulnerabilities that our code reaches (skips when the database is
 
 .PHONY: fmt
 fmt: ## gofmt every file
-	@gofmt -l -w $$(git ls-files --cached --others --exclude-standard '*.go')
+	HOLDFAST_WRITE_DOCS=1 go test -count=1 -run TestTheReferenceSays . ./provider/all
 
 .PHONY: docs
 docs: ## write the generated parts of docs/reference
