@@ -38,7 +38,8 @@ func (s *Server) openDesk(file *config.File) {
 	now := func() config.Admin { return s.current.Load().file.Admin }
 	s.api = admin.New(admin.Config{
 		Status: s.look, Breaker: s.transport.Breaker, Reload: s.Reload, Drain: s.askToEnd,
-		Book: s.book, Feed: s.feed,
+		Effective: func() (any, error) { return s.current.Load().file.Effective() },
+		Book:      s.book, Feed: s.feed,
 		Token:   func() call.Secret { return now().Token },
 		Hosts:   func() []string { return now().Hosts },
 		Pprof:   func() bool { return now().Pprof },
