@@ -60,11 +60,11 @@ vuln: ## known vulnerabilities that our code reaches (skips when the database is
 
 .PHONY: fmt
 fmt: ## gofmt every file
-	HOLDFAST_WRITE_DOCS=1 go test -count=1 -run TestTheReferenceSays . ./provider/all
+	@gofmt -l -w $$(git ls-files --cached --others --exclude-standard '*.go')
 
 .PHONY: docs
 docs: ## write the generated parts of docs/reference
-	HOLDFAST_WRITE_DOCS=1 go test -count=1 -run TestTheReferenceSaysWhatTheCodeSays .
+	HOLDFAST_WRITE_DOCS=1 go test -count=1 -run TestTheReferenceSays . ./provider/all
 	cd gateway && HOLDFAST_WRITE_DOCS=1 go test -count=1 -run TestTheReference ./admin ./cli ./config ./telemetry/...
 
 .PHONY: tidy
