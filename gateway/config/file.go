@@ -22,7 +22,7 @@ type File struct {
 	Version int `yaml:"version"`
 
 	// Listen is the address that callers use; default 127.0.0.1:8080. An address
-	// that other machines can reach needs insecure_no_auth.
+	// that other machines can reach needs keys, or insecure_no_auth.
 	Listen string `yaml:"listen"`
 
 	// InsecureNoAuth lets everybody who can reach a listen address that is not
