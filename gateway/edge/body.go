@@ -65,7 +65,7 @@ func (h *Handler) readBody(out *reply, r *http.Request) (body *payload, release 
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
 		return &payload{}, none, nil
 	}
-	paced := &paced{ReadCloser: r.Body, control: out.control, config: &h.config}
+	paced := out.asked
 	if !isGuarded(r) && (r.ContentLength < 0 || r.ContentLength > limit || isMultipart(r)) {
 		return &payload{stream: paced, length: r.ContentLength}, none, nil
 	}
@@ -117,7 +117,9 @@ func (h *Handler) buffer(from io.Reader, length int64) (content []byte, held int
 		case err != nil:
 			return nil, held, unreadable(err)
 		}
-		size *= 2
+		if size *= 2; length > size { // who sent so much of what was claimed is believed more of it
+			size = min(4*size, length)
+		}
 	}
 }
 

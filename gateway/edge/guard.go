@@ -28,6 +28,35 @@ func odd(r *http.Request) *call.Problem {
 	return nil
 }
 
+// decisive are the members of a body by which it is decided who answers and how.
+var decisive = []string{"model", "stream"}
+
+// ambiguous words what is wrong with a body that parsers read differently: one
+// takes the first of two members, another one the last, and some, Go's own among
+// them, take Model for model. Who may ask for one model could so be answered by
+// another.
+func ambiguous(r *http.Request, content []byte) *call.Problem {
+	if len(content) == 0 || !isGuarded(r) {
+		return nil
+	}
+	found, twice := map[string]bool{}, ""
+	_ = call.Value(content).Members(func(key []byte, _ call.Value) bool { // a broken body is told by who reads it
+		for _, name := range decisive {
+			if strings.EqualFold(string(key), name) {
+				if found[name] || string(key) != name {
+					twice = name
+				}
+				found[name] = true
+			}
+		}
+		return twice == ""
+	})
+	if twice == "" {
+		return nil
+	}
+	return oddRequest("ambiguous_body", "The request body must hold \""+twice+"\" once, in lower case.")
+}
+
 func oddRequest(code, message string) *call.Problem {
 	return &call.Problem{Status: http.StatusBadRequest, Type: invalid, Code: code, Message: message}
 }

@@ -57,6 +57,29 @@ func TestRequestsThatNoHonestClientSendsAreRefused(t *testing.T) {
 	}
 }
 
+func TestABodyThatParsersReadDifferentlyIsRefused(t *testing.T) {
+	inside(t, edge.Config{Transport: upstream(well)}, func(t *testing.T, client *http.Client) {
+		for body, want := range map[string]int{
+			`{"model":"a","x":{"model":"b","Model":"c"},"y":[{"model":"d"}]}`: 200,
+			`{"model":"a","model":"b"}`:                                       400,
+			`{"model":"a","Model":"b"}`:                                       400,
+			`{"MODEL":"a"}`:                                                   400,
+			`{"model":"a","\u006dodel":"b"}`:                                  400,
+			`{"model":"a","stream":true,"stream":false}`:                      400,
+			`{"model":"a","ſtream":true}`:                                     400,
+			`{"model":"a","user":"b","user":"c"}`:                             200,
+			`not JSON`:                                                        200, // for the transport to tell
+		} {
+			if resp := post(t, client, "/v1/chat/completions", body); resp.StatusCode != want {
+				t.Errorf("%s: %d, want %d", body, resp.StatusCode, want)
+			}
+		}
+		if resp := post(t, client, "/v1/other", `{"model":"a","model":"b"}`); resp.StatusCode != 200 {
+			t.Errorf("a path that is not read: %d", resp.StatusCode)
+		}
+	})
+}
+
 func TestNoSpellingOfOurHeadersIsBelieved(t *testing.T) {
 	var got http.Header
 	c := edge.Config{Transport: upstream(func(r *http.Request) (*http.Response, error) { got = r.Header; return well(r) })}

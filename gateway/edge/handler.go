@@ -111,6 +111,9 @@ func (h *Handler) maxBody() int64 { return cmp.Or(h.config.MaxBody(), defaultMax
 // ServeHTTP answers one request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	out := newReply(w, h.config.WriteStall)
+	if r.Body != nil && r.Body != http.NoBody && r.ContentLength != 0 {
+		out.asked = &paced{ReadCloser: r.Body, control: out.control, config: &h.config}
+	}
 	defer out.finish()
 	defer h.recover(out, r)
 	if problem := odd(r); problem != nil {
@@ -203,6 +206,10 @@ func (h *Handler) forward(out *reply, r *http.Request) {
 		return
 	}
 	defer release()
+	if problem = ambiguous(r, body.buffered); problem != nil {
+		h.refuse(out, r, *problem)
+		return
+	}
 	if r, problem = h.permitted(r, body.buffered); problem != nil {
 		h.refuse(out, r, *problem)
 		return

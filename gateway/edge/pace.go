@@ -3,6 +3,7 @@ package edge
 import (
 	"io"
 	"net/http"
+	"sync/atomic"
 	"time"
 )
 
@@ -21,9 +22,27 @@ type paced struct {
 
 	received int64
 	waited   time.Duration
+	ended    atomic.Bool // nothing is left to read
+	parting  atomic.Bool // the answer has begun, or is over
+}
+
+// lastWait is how long what is left of a body may take once it is answered:
+// net/http reads some of it, so that its connection can serve again.
+const lastWait = 5 * time.Second
+
+// part bounds what net/http still reads of a body that nobody here wants.
+func (p *paced) part() {
+	if p == nil || p.ended.Load() {
+		return
+	}
+	p.parting.Store(true)
+	_ = p.control.SetReadDeadline(time.Now().Add(lastWait))
 }
 
 func (p *paced) Read(b []byte) (int, error) {
+	if p.parting.Load() {
+		return p.ReadCloser.Read(b)
+	}
 	began := time.Now()
 	allowed := p.config.BodyGrace + time.Duration(p.received/p.config.BodyRate)*time.Second - p.waited
 	deadline := began.Add(min(allowed, p.config.WriteStall))
@@ -32,7 +51,12 @@ func (p *paced) Read(b []byte) (int, error) {
 	}
 	_ = p.control.SetReadDeadline(deadline) // a reader without deadlines, as in tests, needs none
 	n, err := p.ReadCloser.Read(b)
-	_ = p.control.SetReadDeadline(time.Time{}) // from here on reading only notices that the caller left
+	if !p.parting.Load() {
+		_ = p.control.SetReadDeadline(time.Time{}) // from here on reading only notices that the caller left
+	}
+	if err == io.EOF {
+		p.ended.Store(true)
+	}
 	p.received += int64(n)
 	p.waited += time.Since(began)
 	return n, err

@@ -22,10 +22,11 @@ type reply struct {
 	control *http.ResponseController
 	stall   time.Duration
 	arrived time.Time
-	flush   bool  // after every write
-	began   bool  // the header has been sent
-	broken  bool  // the answer is not whole and must not look so
-	err     error // the first write that failed
+	flush   bool   // after every write
+	began   bool   // the header has been sent
+	broken  bool   // the answer is not whole and must not look so
+	err     error  // the first write that failed
+	asked   *paced // the request's body; nil when there is none
 }
 
 func newReply(w http.ResponseWriter, stall time.Duration) *reply {
@@ -40,6 +41,7 @@ func (r *reply) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 // WriteHeader sends the header.
 func (r *reply) WriteHeader(status int) {
 	r.began = true
+	r.asked.part() // writing a header reads what is left of the body
 	r.deadline(time.Now().Add(r.stall))
 	r.ResponseWriter.WriteHeader(status)
 }
@@ -60,7 +62,10 @@ func (r *reply) Write(p []byte) (int, error) {
 }
 
 // finish leaves a deadline for what net/http still has to write.
-func (r *reply) finish() { r.deadline(time.Now().Add(r.stall)) }
+func (r *reply) finish() {
+	r.asked.part()
+	r.deadline(time.Now().Add(r.stall))
+}
 
 func (r *reply) deadline(t time.Time) {
 	_ = r.control.SetWriteDeadline(t) // a writer without deadlines, as in tests, needs none

@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/holdfast-gateway/holdfast/gateway/admin"
 )
@@ -38,9 +39,11 @@ func (s *Server) operators(rest http.Handler) http.Handler {
 		case "/livez", "/readyz":
 			s.health(w, r)
 		case "/metrics":
+			hurry(w, r)
 			reading(metrics).ServeHTTP(w, r)
 		default:
 			if admin.Owns(r.URL.Path) {
+				hurry(w, r)
 				s.api.ServeHTTP(w, r)
 				return
 			}
@@ -63,6 +66,7 @@ func reading(h http.Handler) http.Handler {
 
 // health answers /livez (the process runs) and /readyz (it takes calls).
 func (s *Server) health(w http.ResponseWriter, r *http.Request) {
+	hurry(w, r)
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	if r.URL.Path == "/readyz" && s.draining.Load() {
@@ -70,4 +74,14 @@ func (s *Server) health(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	_, _ = w.Write([]byte("ok\n")) // a prober that is gone hears nothing
+}
+
+// bodyTime is how long the small bodies that are for operators may take.
+const bodyTime = 10 * time.Second
+
+// hurry bounds how long net/http waits for the body of a request, read or not.
+func hurry(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength != 0 {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime)) // a reader without deadlines, as in tests, needs none
+	}
 }

@@ -1,0 +1,431 @@
+package attack
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/holdfast-gateway/holdfast/gateway/cli"
+)
+
+const (
+	// asGateway, in the environment, makes this test's own program be holdfast,
+	// built with the race detector.
+	asGateway = "HOLDFAST_ATTACK_GATEWAY"
+	// binary, in the environment, is the holdfast to attack instead.
+	binary = "HOLDFAST_BINARY"
+	// everything, in the environment, runs the attacks that take long too.
+	everything = "HOLDFAST_ATTACK"
+	// seedName, in the environment, repeats the secrets of another run.
+	seedName = "HOLDFAST_ATTACK_SEED"
+)
+
+var seed uint64
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asGateway) != "" {
+		os.Exit(cli.Main(context.Background(), os.Args[1:], os.Stdout, os.Stderr, "attack"))
+	}
+	seed = uint64(time.Now().UnixNano())
+	if text := os.Getenv(seedName); text != "" {
+		n, err := strconv.ParseUint(text, 10, 64)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, seedName+" is no number")
+			os.Exit(2)
+		}
+		seed = n
+	}
+	fmt.Printf("secrets from %s=%d\n", seedName, seed)
+	os.Exit(m.Run())
+}
+
+// long skips an attack that takes more than some seconds, unless asked for.
+func long(t *testing.T) {
+	t.Helper()
+	if os.Getenv(everything) == "" {
+		t.Skip("takes long; make attack runs it")
+	}
+}
+
+// secret makes a secret of this run.
+func secret(prefix, name string) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%d %s", seed, name))
+	r := rand.New(rand.NewPCG(seed, uint64(sum[0])<<8|uint64(sum[1])))
+	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+	b := []byte(prefix)
+	for range 32 {
+		b = append(b, letters[r.IntN(len(letters))])
+	}
+	return string(b)
+}
+
+func digestOf(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:])
+}
+
+// The secrets of a gateway under attack.
+var (
+	providerKey = func() string { return secret("sk-prov-", "provider") }
+	otherKey    = func() string { return secret("sk-other-", "other") }
+	adminToken  = func() string { return secret("adm-", "admin") }
+	aliceKey    = func() string { return secret("hf_alice_", "alice") }
+	bobKey      = func() string { return secret("hf_bob_", "bob") }
+	prompt      = func() string { return secret("prompt-", "prompt") }
+)
+
+// villain is a provider that tests can tell to be malicious.
+type villain struct {
+	*httptest.Server
+	mu     sync.Mutex
+	answer http.HandlerFunc // nil: a good answer
+	seen   []sighting
+}
+
+// sighting is one request as the provider saw it.
+type sighting struct {
+	method, target, host string
+	header               http.Header
+	body                 []byte
+}
+
+func startVillain(t *testing.T) *villain {
+	v := &villain{}
+	v.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(io.LimitReader(r.Body, 64<<20))
+		v.mu.Lock()
+		if len(v.seen) < 200_000 {
+			v.seen = append(v.seen, sighting{r.Method, r.RequestURI, r.Host, r.Header.Clone(), body[:min(len(body), 1<<20)]})
+		}
+		answer := v.answer
+		v.mu.Unlock()
+		if answer == nil {
+			answer = good
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		answer(w, r)
+	}))
+	t.Cleanup(v.Close)
+	return v
+}
+
+// be makes the provider answer in another way; nil is well.
+func (v *villain) be(answer http.HandlerFunc) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.answer, v.seen = answer, nil
+}
+
+// saw returns the requests since the last be.
+func (v *villain) saw() []sighting {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return append([]sighting(nil), v.seen...)
+}
+
+const (
+	goodAnswer = `{"id":"chatcmpl-1","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"hello"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}`
+	goodEvents = "data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"hello\"},\"finish_reason\":null}]}\n\n" +
+		"data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n"
+)
+
+func good(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	if bytes.Contains(body, []byte(`"stream":true`)) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(w, goodEvents)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = io.WriteString(w, goodAnswer)
+}
+
+// gateway is a running `holdfast serve`.
+type gateway struct {
+	t       *testing.T
+	URL     string // of callers
+	admin   string // of operators
+	address string // of callers, host and port
+	dir     string
+	file    string
+	process *exec.Cmd
+	out     lines
+	stderr  lines
+	reading sync.WaitGroup
+	ended   sync.Once
+	answers lines // everything that callers and operators were told
+}
+
+// lines is a text that is written and read at once.
+type lines struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// settings is a file with two client keys, an admin token and a provider, all
+// debug. KEYS and ADMIN can be taken out by tests about gateways without them.
+func settings(provider string) string {
+	return fmt.Sprintf(`version: 1
+listen: 127.0.0.1:0
+admin: {listen: 127.0.0.1:0, token: %s}
+logs: {level: debug, format: json}
+keys:
+  alice: {sha256: %s, tenant: a}
+  bob: {sha256: %s, tenant: b, models: [only-bobs]}
+providers:
+  openai: {base_url: %q, api_key: %s}
+retry: {max_attempts: 1}
+breaker: {consecutive: off, failure_ratio: off}
+routes:
+  chat: {targets: [openai/gpt-4o]}
+  only-bobs: {targets: [openai/gpt-4o-mini]}
+`, adminToken(), digestOf(aliceKey()), digestOf(bobKey()), provider, providerKey())
+}
+
+// serve runs the gateway with this configuration until the test ends. Then it
+// must end well, and nothing it ever said may hold a secret.
+func serve(t *testing.T, configuration string) *gateway {
+	t.Helper()
+	g := &gateway{t: t, dir: t.TempDir()}
+	g.file = filepath.Join(g.dir, "holdfast.yaml")
+	if err := os.WriteFile(g.file, []byte(configuration), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	g.process = gatewayProcess("serve", "-c", g.file, "--drain-delay", "0s", "--drain", "1s")
+	g.process.Dir = g.dir
+	g.process.Env = append(g.process.Env, "HOME="+g.dir, "XDG_STATE_HOME="+g.dir)
+	g.process.Stderr = &g.stderr
+	out, err := g.process.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := g.process.Start(); err != nil {
+		t.Fatal(err)
+	}
+	serving := make(chan [2]string, 1)
+	g.reading.Go(func() {
+		defer close(serving)
+		in := bufio.NewScanner(out)
+		in.Buffer(nil, 16<<20)
+		for in.Scan() {
+			_, _ = g.out.Write(append(bytes.Clone(in.Bytes()), '\n'))
+			var line struct{ Msg, Callers, Operators string }
+			if json.Unmarshal(in.Bytes(), &line) == nil && line.Msg == "serving" {
+				serving <- [2]string{line.Callers, line.Operators}
+			}
+		}
+	})
+	t.Cleanup(g.stop)
+	select {
+	case at := <-serving:
+		g.URL, g.admin = at[0], at[1]
+	case <-time.After(30 * time.Second):
+	}
+	if g.URL == "" {
+		t.Fatalf("the gateway did not say where it serves: %s%s", g.out.String(), g.stderr.String())
+	}
+	g.address = strings.TrimPrefix(g.URL, "http://")
+	return g
+}
+
+// stop ends the gateway and looks at everything it left behind.
+func (g *gateway) stop() {
+	g.ended.Do(func() {
+		for _, path := range []string{"/metrics", "/api/v1/status", "/api/v1/config", "/api/v1/requests?limit=1000", "/api/v1/targets"} {
+			_, _, _ = g.operator("GET", path, "")
+		}
+		_ = g.process.Process.Signal(syscall.SIGTERM)
+		late := time.AfterFunc(30*time.Second, func() { _ = g.process.Process.Kill() })
+		defer late.Stop()
+		g.reading.Wait()
+		err := g.process.Wait()
+		if text := g.stderr.String(); err != nil && !strings.Contains(g.out.String(), "answers under way were cut") || strings.Contains(text, "DATA RACE") {
+			g.t.Errorf("the gateway ended with %v\n%s", err, text)
+		}
+		if strings.Contains(g.out.String(), `"panic while answering`) {
+			g.t.Errorf("the gateway panicked: %s", g.out.String())
+		}
+		g.noLeaks()
+	})
+}
+
+// noLeaks looks for the secrets in everything that left the process.
+func (g *gateway) noLeaks() {
+	inside := map[string]string{"logs": g.out.String(), "standard error": g.stderr.String()}
+	_ = filepath.WalkDir(g.dir, func(path string, d os.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && path != g.file {
+			content, _ := os.ReadFile(path)
+			inside["the file "+filepath.Base(path)] = string(content)
+		}
+		return nil
+	})
+	for where, text := range inside {
+		for what, canary := range map[string]string{
+			"provider's key": providerKey(), "other provider's key": otherKey(), "admin token": adminToken(),
+			"client key": aliceKey(), "other client key": bobKey(), "prompt": prompt(),
+		} {
+			if found(text, canary) && !strings.HasPrefix(where, "the file") {
+				g.t.Errorf("%s hold the %s", where, what)
+			}
+		}
+	}
+	told := g.answers.String()
+	for what, canary := range map[string]string{"provider's key": providerKey(), "other provider's key": otherKey(), "admin token": adminToken()} {
+		if found(told, canary) {
+			g.t.Errorf("answers hold the %s", what)
+		}
+	}
+}
+
+// found reports whether a text holds a secret, as it is or escaped.
+func found(text, canary string) bool {
+	if strings.Contains(text, canary) {
+		return true
+	}
+	var json, url strings.Builder
+	for _, c := range []byte(canary) {
+		fmt.Fprintf(&json, `\u%04x`, c)
+		fmt.Fprintf(&url, `%%%02x`, c)
+	}
+	lower := strings.ToLower(text)
+	return strings.Contains(lower, json.String()) || strings.Contains(lower, url.String())
+}
+
+var client = &http.Client{
+	Timeout:       60 * time.Second,
+	Transport:     &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true},
+	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+}
+
+// answer is what somebody was told.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// ask makes a request. Everything that is told is kept.
+func (g *gateway) ask(method, url, body string, header http.Header) (answer, error) {
+	req, err := http.NewRequestWithContext(g.t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		return answer{}, err
+	}
+	for name, values := range header {
+		req.Header[name] = values
+		if name == "Host" {
+			req.Host = values[0]
+			delete(req.Header, name)
+		}
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return answer{}, err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
+	_ = resp.Header.Write(&g.answers)
+	_ = resp.Trailer.Write(&g.answers)
+	_, _ = g.answers.Write(text[:min(len(text), 1<<20)])
+	return answer{resp.StatusCode, resp.Header, string(text)}, err
+}
+
+// alice is the header of a caller who may call.
+func alice() http.Header {
+	return http.Header{"Authorization": {"Bearer " + aliceKey()}, "Content-Type": {"application/json"}}
+}
+
+// chat is a call that a good client makes.
+func chat(model string, stream bool) string {
+	return fmt.Sprintf(`{"model":%q,"stream":%t,"messages":[{"role":"user","content":%q}]}`, model, stream, prompt())
+}
+
+// works fails the test unless a good call still succeeds.
+func (g *gateway) works(t *testing.T) {
+	t.Helper()
+	a, err := g.ask("POST", g.URL+"/v1/chat/completions", chat("chat", false), alice())
+	if err != nil || a.status != 200 || a.body != goodAnswer {
+		t.Errorf("a good call gets %d %.300q, %v", a.status, a.body, err)
+	}
+}
+
+// operator asks the operators' listener, with the token.
+func (g *gateway) operator(method, path, body string) (int, string, error) {
+	a, err := g.ask(method, g.admin+path, body, http.Header{"Authorization": {"Bearer " + adminToken()}, "Content-Type": {"application/json"}})
+	return a.status, a.body, err
+}
+
+// raw sends bytes on a connection of their own and returns what came back until
+// the gateway closed it, or until nothing came for a while.
+func (g *gateway) raw(text string) string {
+	conn, err := net.Dial("tcp", g.address)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	defer conn.Close()
+	_, _ = io.WriteString(conn, text)
+	var all []byte
+	buf := make([]byte, 4096)
+	for {
+		_ = conn.SetReadDeadline(time.Now().Add(400 * time.Millisecond))
+		n, err := conn.Read(buf)
+		all = append(all, buf[:n]...)
+		if err != nil {
+			_, _ = g.answers.Write(all)
+			return string(all)
+		}
+	}
+}
+
+// rss is the memory that the gateway holds, in bytes.
+func (g *gateway) rss() int64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", g.process.Process.Pid))
+	if err != nil {
+		g.t.Skip("no /proc to read memory from")
+	}
+	fields := strings.Fields(string(text))
+	pages, _ := strconv.ParseInt(fields[1], 10, 64)
+	return pages * int64(os.Getpagesize())
+}
+
+// cpu is the processor time that the gateway has used.
+func (g *gateway) cpu() time.Duration {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", g.process.Process.Pid))
+	if err != nil {
+		g.t.Skip("no /proc to read processor time from")
+	}
+	_, rest, _ := strings.Cut(string(text), ") ")
+	fields := strings.Fields(rest)
+	user, _ := strconv.ParseInt(fields[11], 10, 64)
+	system, _ := strconv.ParseInt(fields[12], 10, 64)
+	return time.Duration(user+system) * 10 * time.Millisecond
+}
