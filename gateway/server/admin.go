@@ -1,9 +1,12 @@
 package server
 
 import (
+	"context"
 	"encoding/hex"
 	"net"
+	"strings"
 	"sync"
+	"time"
 
 	"github.com/holdfast-gateway/holdfast/call"
 	"github.com/holdfast-gateway/holdfast/gateway/admin"
@@ -38,7 +41,7 @@ func (s *Server) openDesk(file *config.File) {
 	now := func() config.Admin { return s.current.Load().file.Admin }
 	s.api = admin.New(admin.Config{
 		Status: s.look, Breaker: s.transport.Breaker, Reload: s.Reload, Drain: s.askToEnd,
-		Effective: func() (any, error) { return s.current.Load().file.Effective() },
+		Effective: s.effective,
 		Book:      s.book, Feed: s.feed,
 		Token:   func() call.Secret { return now().Token },
 		Hosts:   func() []string { return now().Hosts },
@@ -46,6 +49,32 @@ func (s *Server) openDesk(file *config.File) {
 		Exposed: func() bool { return exposed },
 		Listen:  file.AdminListen(), Version: s.options.Version, Log: s.log,
 	})
+}
+
+// effective is the configuration in force. The digest of a client's key is not
+// shown either: it is what the key is looked up by.
+func (s *Server) effective() (any, error) {
+	settings, err := s.current.Load().file.Effective()
+	for i := range settings {
+		if strings.HasSuffix(settings[i].Path, ".sha256") {
+			settings[i].Value = "***"
+		}
+	}
+	return settings, err
+}
+
+// closeDesk ends the listener for operators. The one who asked for the end shall
+// still hear that it was heard.
+func (s *Server) closeDesk() {
+	s.api.Close()
+	if s.admin == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if s.admin.Shutdown(ctx) != nil {
+		_ = s.admin.Close()
+	}
 }
 
 // askToEnd makes Run drain, as if its context had ended.

@@ -283,9 +283,7 @@ func (s *Server) Run(ctx context.Context, now <-chan struct{}) error {
 	case err = <-failed:
 		_ = s.main.Close()
 	}
-	if s.admin != nil {
-		_ = s.admin.Close()
-	}
+	s.closeDesk()
 	s.cut(nil)
 	stopWatching()
 	running.Wait()
