@@ -85,6 +85,7 @@ func TestR17SlowConnectionsEndAndDisturbNobody(t *testing.T) {
 		{"body", g.address, "POST /v1/chat/completions HTTP/1.1\r\n" + auth + "Content-Length: 100000\r\n\r\n", " ", 490},
 		{"body of somebody unknown", g.address, "POST /v1/chat/completions HTTP/1.1\r\nHost: gateway\r\nContent-Length: 100000\r\n\r\n", " ", 100},
 		{"body of a health check", g.address, "POST /livez HTTP/1.1\r\nHost: gateway\r\nContent-Length: 100000\r\n\r\n", " ", 50},
+		{"body that streams", g.address, "POST /v1/files HTTP/1.1\r\n" + auth + "Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 100000\r\n\r\n", "-", 10}, // these hold a place at the provider each
 		{"body of an operator", operators, "POST /api/v1/config/reload HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100000\r\n\r\n", " ", 50},
 	}
 	var all sync.WaitGroup

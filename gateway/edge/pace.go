@@ -39,6 +39,12 @@ func (p *paced) part() {
 	_ = p.control.SetReadDeadline(time.Now().Add(lastWait))
 }
 
+// Close gives the body up. net/http then reads what is left, which is bounded.
+func (p *paced) Close() error {
+	p.part()
+	return p.ReadCloser.Close()
+}
+
 func (p *paced) Read(b []byte) (int, error) {
 	if p.parting.Load() {
 		return p.ReadCloser.Read(b)

@@ -255,7 +255,7 @@ func TestASecondSignalEndsAnswersHonestly(t *testing.T) {
 	if err := g.finish(); !errors.Is(err, server.ErrCut) {
 		t.Errorf("ended with %v, want ErrCut", err)
 	}
-	if got := <-answered; strings.Contains(got, "[DONE]") || !strings.Contains(got, `"code":"draining"`) || !strings.HasSuffix(got, "\n\n<nil>") {
+	if got := <-answered; strings.Contains(got, "[DONE]") || !strings.Contains(got, `"code":"draining"`) || !strings.HasSuffix(got, "<nil>") {
 		t.Errorf("the caller got %q", got)
 	}
 }
