@@ -124,7 +124,7 @@ func TestTwentyVersionsAreKeptForTheirOwnerOnly(t *testing.T) {
 	}
 }
 
-func FuzzNoLiteLLMFilePanicsOrBecomesABadFile(f *testing.F) {
+func FuzzNoLiteLLMFilePanics(f *testing.F) {
 	f.Add([]byte("model_list:\n- model_name: a\n  litellm_params: {model: openai/gpt-4o, api_key: os.environ/X}\nrouter_settings: {num_retries: 2, timeout: 30, fallbacks: [{a: [a]}]}\n"))
 	f.Add([]byte("model_list:\n- model_name: \"a'b: #\"\n  litellm_params: {model: azure/x, api_base: https://a.example, api_version: v}\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
