@@ -39,6 +39,9 @@ func TestR18BodiesAreTakenUpToTheLimit(t *testing.T) {
 	h := alice()
 	h.Set("Content-Encoding", "gzip")
 	bomb := bombOf(10 << 30)
+	if !attacking() {
+		bomb = bombOf(1 << 30)
+	}
 	g.measured(t, 2*limit+limit, func() {
 		if a, err := g.ask("POST", g.URL+"/v1/chat/completions", bomb, h); err == nil && a.status != 413 {
 			t.Errorf("%d bytes that unfold to 10 GB: %d", len(bomb), a.status)
@@ -152,7 +155,7 @@ func dripOn(t *testing.T, address, first, drop string, patience time.Duration) t
 func TestR39NamesOfAnAttackerTakeNoMemory(t *testing.T) {
 	names := 100_000
 	if !attacking() {
-		names = 3_000
+		names = 600
 	}
 	v := startVillain(t)
 	configuration := strings.Replace(settings(v.URL), "level: debug", "level: info", 1)
