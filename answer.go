@@ -25,6 +25,9 @@ const (
 
 // show returns an open answer: the provider's status, headers and bytes.
 func (in *incoming) show(a *answer) *http.Response {
+	if a.tunnel != nil {
+		return in.join(a)
+	}
 	h := a.resp.Header
 	foreign(h)
 	for _, name := range []string{"X-Should-Retry", "Trailer"} {

@@ -42,6 +42,7 @@ type incoming struct {
 	named   bool             // the caller named the route, or its path does
 	mount   string           // the part of the path that named it
 	guarded bool             // requests and answers of this operation are read
+	upgrade string           // the protocol the caller wants to switch to; "" none
 	body    *upload          // streamed once; nil when buffered in Call.Body
 
 	state   dispatch.State[*answer]
@@ -121,6 +122,12 @@ func (in *incoming) recognise() {
 func (in *incoming) passThrough() {
 	in.vendor = all.Claiming(in.req.Header, in.Path)
 	in.dialect = in.vendor.Dialect
+	if in.upgrade = upgradeOf(in.req); in.upgrade != "" {
+		in.NoRetry = true // a conversation of its own begins: one attempt
+	}
+	if strings.HasSuffix(in.Path, realtimePath) {
+		in.Request.Model = in.req.URL.Query().Get("model")
+	}
 	switch in.Method {
 	case http.MethodPost, http.MethodPatch, http.MethodConnect:
 		in.Safe = in.req.Header.Get("Idempotency-Key") != ""
@@ -246,7 +253,7 @@ func (in *incoming) chooseRoute(name string) *refusal {
 		in.route = h.guarded(in.req)
 		return nil
 	}
-	if name == "" && !in.guarded {
+	if name == "" && !in.guarded && in.Request.Model == "" {
 		if in.route = h.routeOfState(in.Path); in.route == nil {
 			in.route = h.passThrough(in.vendor)
 		}

@@ -46,6 +46,7 @@ type answer struct {
 	sending *sending
 	resp    *http.Response  // nil when there was none; its Body is not to be read
 	attempt *stream.Attempt // open
+	tunnel  *tunnel         // open, and another protocol
 	body    []byte          // the provider's error, whole
 	fault   *stream.Fault   // a 2xx that broke before its commit point
 }
@@ -70,7 +71,7 @@ func (in *incoming) try(ctx context.Context, _ *call.Call, u call.Upstream, n in
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	s.clocks = timeout.Start(s.limits(), s.cancel, s.slow)
 	a := s.send()
-	return a, a.attempt != nil, s.outcome, nil
+	return a, a.attempt != nil || a.tunnel != nil, s.outcome, nil
 }
 
 func closed(err error) error {
@@ -85,6 +86,10 @@ func closed(err error) error {
 func (s *sending) limits() timeout.Limits {
 	in := s.in
 	l := in.route.Timeout.Limits(&in.Request, s.reasoning())
+	if in.upgrade != "" { // both sides may be silent for as long as they like
+		l.Idle = 0
+		l.StreamTotal = max(in.route.Timeout.StreamTotal, 0)
+	}
 	if in.body != nil { // an upload may take as long as a call may
 		l.Attempt = max(in.route.Timeout.Total, 0)
 	}
@@ -125,6 +130,9 @@ func (s *sending) send() *answer {
 	}
 	s.sent.Store(true)
 	s.clocks.Headers()
+	if resp.StatusCode == http.StatusSwitchingProtocols && s.in.upgrade != "" {
+		return s.dig(resp)
+	}
 	if resp.StatusCode >= 300 || resp.StatusCode < 200 {
 		return s.refusedBy(resp)
 	}
@@ -153,6 +161,15 @@ func (s *sending) request() (*http.Request, error) {
 	}
 	req.RequestURI = ""
 	s.headers(req)
+	if in.upgrade != "" {
+		req.Header.Set("Connection", "Upgrade")
+		req.Header.Set("Upgrade", in.upgrade)
+	}
+	if !in.guarded && in.Request.Model != "" && s.upstream.Model != in.Request.Model {
+		query := req.URL.Query()
+		query.Set("model", s.upstream.Model)
+		req.URL.RawQuery = query.Encode()
+	}
 	if in.body != nil {
 		req.Body = in.body
 		return req, nil

@@ -34,6 +34,11 @@ type File struct {
 	// that does, or listen on loopback.
 	TLS TLS `yaml:"tls"`
 
+	// Realtime says what happens to WebSockets on /v1/realtime: refuse (default,
+	// 426) or tunnel: authenticated, with one permit and one attempt, to the route
+	// of the model in its query. What goes through is not read.
+	Realtime string `yaml:"realtime" oneof:"refuse tunnel"`
+
 	// Admin is the listener for operators.
 	Admin Admin `yaml:"admin"`
 

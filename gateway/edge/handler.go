@@ -40,6 +40,8 @@ type Config struct {
 	// use everything. nil: no route does.
 	Route func(model string) string
 
+	Realtime func() bool // WebSockets on /v1/realtime are tunnelled; nil: refused with 426
+
 	Models func() []string   // names that GET /v1/models lists, in order; nil: none
 	Record func(*call.Event) // hears of calls that are refused here, as CallEnded; must not block; nil: nobody does
 	Log    *slog.Logger      // panics and broken answers; nil: nobody hears of them
@@ -141,8 +143,7 @@ func (h *Handler) known(out *reply, r *http.Request) {
 	}
 	switch r = known; {
 	case isUpgrade(r):
-		h.refuse(out, r, call.Problem{Status: http.StatusUpgradeRequired, Type: invalid, Code: "upgrade_required",
-			Message: "WebSockets are not served here; use HTTP with \"stream\": true."})
+		h.upgrade(out, r)
 	case h.origins.Check(r) != nil: // a web page somewhere must not spend what this machine may
 		h.refuse(out, r, call.Problem{Status: http.StatusForbidden, Type: invalid, Code: "cross_origin",
 			Message: "Web pages of other origins may not call this gateway."})

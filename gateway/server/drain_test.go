@@ -33,8 +33,8 @@ func streamOf(client *http.Client, address, path string, n int) (string, error) 
 func TestADrainWith500StreamsLosesNone(t *testing.T) {
 	const streams, short, long = 500, 10, 1000
 	configuration := strings.Replace(oneRoute, "providers:", "concurrency: 1000\nqueue: {concurrency: 1000}\nproviders:", 1)
-	g := start(t, configuration, server.Options{Delay: 400 * time.Millisecond, Drain: 4 * time.Second})
-	if err := g.provider.SetDials(sim.Dials{TokenInterval: 200 * time.Millisecond, OutputTokens: long}); err != nil {
+	g := start(t, configuration, server.Options{Delay: time.Second, Drain: 5 * time.Second})
+	if err := g.provider.SetDials(sim.Dials{TokenInterval: 300 * time.Millisecond, OutputTokens: long}); err != nil {
 		t.Fatal(err)
 	}
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: streams}}
@@ -48,13 +48,15 @@ func TestADrainWith500StreamsLosesNone(t *testing.T) {
 		}
 		all.Go(func() { texts[i], errs[i] = streamOf(client, g.Addr(), "/v1/chat/completions", tokens) })
 	}
-	waitFor(t, "every stream to begin", func() bool { return g.provider.InFlight() == streams })
+	// On a busy machine the first short ones may be over before the last one has
+	// begun: those are whole too.
+	waitFor(t, "every stream to begin", func() bool { return g.provider.Counts().Calls == streams })
 
 	began := time.Now()
 	g.stop()
 	waitFor(t, "/readyz to say no", func() bool { status, _ := g.get("http://" + g.Addr() + "/readyz"); return status == 503 })
-	if after := time.Since(began); after > 350*time.Millisecond {
-		t.Errorf("/readyz said no after %s, and the listener closes at 400ms", after)
+	if after := time.Since(began); after > 900*time.Millisecond {
+		t.Errorf("/readyz said no after %s, and the listener closes after 1s", after)
 	}
 	waitFor(t, "new connections to be refused", func() bool {
 		c, err := net.Dial("tcp", g.Addr())
@@ -63,7 +65,7 @@ func TestADrainWith500StreamsLosesNone(t *testing.T) {
 		}
 		return err != nil
 	})
-	if after := time.Since(began); after < 400*time.Millisecond {
+	if after := time.Since(began); after < time.Second {
 		t.Errorf("connections were refused after %s, before the delay had passed", after)
 	}
 	all.Wait()

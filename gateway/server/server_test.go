@@ -263,7 +263,7 @@ func TestASecondSignalEndsAnswersHonestly(t *testing.T) {
 // waitFor looks again and again until something has happened.
 func waitFor(t *testing.T, what string, happened func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		if happened() {
 			return
 		}

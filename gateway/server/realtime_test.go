@@ -1,0 +1,118 @@
+package server_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/holdfast-gateway/holdfast/gateway/server"
+)
+
+const realtimeFile = head + `
+REALTIME
+providers:
+  up: {kind: openai, base_url: "UP", api_key: sk-theirs-0123}
+routes:
+  talk: {match: {model: "voice*"}, targets: up/gpt-realtime}
+`
+
+// shout switches protocols and shouts back what it hears; it answers 400 without
+// the provider's key and model.
+func shout(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("Authorization") != "Bearer sk-theirs-0123" || r.URL.Query().Get("model") != "gpt-realtime" {
+		http.Error(w, "who are you", http.StatusBadRequest)
+		return
+	}
+	conn, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	fmt.Fprint(buffered, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+	_ = buffered.Flush()
+	for line, err := buffered.ReadString('\n'); err == nil; line, err = buffered.ReadString('\n') {
+		fmt.Fprint(buffered, strings.ToUpper(line))
+		_ = buffered.Flush()
+	}
+}
+
+// TestRealtimeIsATunnelOnlyWhereTheFileSaysSo: authenticated, to the model's
+// route, with the provider's key; refused with 426 by default, and to web pages
+// of other origins always.
+func TestRealtimeIsATunnelOnlyWhereTheFileSaysSo(t *testing.T) {
+	upstream := httptest.NewServer(http.HandlerFunc(shout))
+	t.Cleanup(upstream.Close)
+	for setting, want := range map[string]int{"": 426, "realtime: refuse": 426, "realtime: tunnel": 101} {
+		g := start(t, strings.NewReplacer("REALTIME", setting, "UP", upstream.URL).Replace(realtimeFile), server.Options{})
+		knock := func(path, more string) (int, *bufio.Reader, net.Conn) {
+			conn, err := net.Dial("tcp", g.Addr())
+			if err != nil {
+				t.Fatal(err)
+			}
+			fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nAuthorization: Bearer mine\r\n%s\r\n", path, g.Addr(), more)
+			in := bufio.NewReader(conn)
+			resp, err := http.ReadResponse(in, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return resp.StatusCode, in, conn
+		}
+		status, in, conn := knock("/v1/realtime?model=voice-1", "")
+		if status != want {
+			t.Fatalf("%q: status %d, want %d", setting, status, want)
+		}
+		if want == 101 {
+			fmt.Fprint(conn, "hello\n")
+			if line, err := in.ReadString('\n'); line != "HELLO\n" || err != nil {
+				t.Errorf("heard %q, %v", line, err)
+			}
+			if status, _, c := knock("/v1/realtime?model=voice-1", "Origin: https://elsewhere.example\r\n"); status != 403 {
+				t.Errorf("a page of another origin got %d, want 403", status)
+			} else {
+				_ = c.Close()
+			}
+			if status, _, c := knock("/v1/responses", ""); status != 426 {
+				t.Errorf("/v1/responses got %d, want 426", status)
+			} else {
+				_ = c.Close()
+			}
+			if status, _, c := knock("/v1/realtime?model=nobody", ""); status != 404 {
+				t.Errorf("a model without a route got %d, want 404", status)
+			} else {
+				_ = c.Close()
+			}
+		}
+		_ = conn.Close()
+		g.finish()
+	}
+}
+
+// TestADrainEndsATunnel: it cannot be finished, so its end is told by the end of
+// the connection.
+func TestADrainEndsATunnel(t *testing.T) {
+	upstream := httptest.NewServer(http.HandlerFunc(shout))
+	t.Cleanup(upstream.Close)
+	g := start(t, strings.NewReplacer("REALTIME", "realtime: tunnel", "UP", upstream.URL).Replace(realtimeFile), server.Options{})
+	conn, err := net.Dial("tcp", g.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "GET /v1/realtime?model=voice HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+	in := bufio.NewReader(conn)
+	if resp, err := http.ReadResponse(in, nil); err != nil || resp.StatusCode != 101 {
+		t.Fatal(resp, err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = io.Copy(io.Discard, in)
+	}()
+	g.finish()
+	<-done
+}
