@@ -220,6 +220,9 @@ func (v Value) ReplaceString(name, text string) (out []byte, ok bool) {
 		if string(key) != name || val.Kind() != '"' {
 			return true
 		}
+		if out == nil { // once, at its size: bodies are long, and growing copies them again
+			out = make([]byte, 0, len(v)+len(quoted)+16)
+		}
 		out = append(out, v[last:at]...)
 		out = append(out, quoted...)
 		last = at + len(val)
