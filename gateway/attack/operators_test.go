@@ -1,10 +1,19 @@
 package attack
 
 import (
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
+	"sync"
 	"testing"
+
+	"github.com/holdfast-gateway/holdfast/gateway/internal/otlpsink"
 )
 
 // operations are what operators can change.
@@ -68,7 +77,7 @@ func TestS12TheOperatorsAPITellsNoSecret(t *testing.T) {
 	g.works(t)
 	for _, path := range []string{"/api/v1/status", "/api/v1/config", "/api/v1/targets", "/api/v1/breakers", "/api/v1/requests", "/api/v1/version", "/api/v1/openapi.json"} {
 		status, text, err := g.operator("GET", path, "")
-		if err != nil || status != 200 && !(status == 404 && path == "/api/v1/config") { // 404: a build that shows no configuration
+		if err != nil || status != 200 {
 			t.Errorf("%s: %d, %v", path, status, err)
 		}
 		for what, canary := range map[string]string{"provider's key": providerKey(), "admin token": adminToken(), "client key": aliceKey(), "digest of a client key": digestOf(aliceKey()), "prompt": prompt()} {
@@ -167,21 +176,27 @@ func TestS38NothingShowsTheProcessFromOutside(t *testing.T) {
 // TestS11NoSecretIsLoggedWhateverGoesWrong, at debug level: every gateway of
 // these tests is looked at when it ends, and this one is treated badly.
 func TestS11NoSecretIsLoggedWhateverGoesWrong(t *testing.T) {
-	v := startVillain(t)
-	configuration := strings.Replace(settings(v.URL), "max_attempts: 1", "max_attempts: 3", 1)
+	v, c := startVillain(t), startCollector(t)
+	configuration := strings.Replace(settings(v.URL), "max_attempts: 1", "max_attempts: 3", 1) +
+		"telemetry: {otlp: \"" + c.URL + "\", traces: {ratio: 1}}\n"
 	g := serve(t, configuration)
 	for _, answer := range []http.HandlerFunc{
 		func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
-		func(w http.ResponseWriter, r *http.Request) { http.Error(w, r.Header.Get("Authorization"), 401) },
 		func(w http.ResponseWriter, r *http.Request) { stream(w, "data: "+providerKey()+"\n\n", 5) },
 		func(w http.ResponseWriter, r *http.Request) { stream(w, goodEvents[:len(goodEvents)/2], 5) },
 		func(w http.ResponseWriter, r *http.Request) { w.Header().Set("X-A", providerKey()); w.WriteHeader(204) },
+		func(w http.ResponseWriter, _ *http.Request) { failure(w, 400, providerKey()) },
+		func(w http.ResponseWriter, _ *http.Request) { failure(w, 503, providerKey()) },
+		func(w http.ResponseWriter, r *http.Request) { http.Error(w, r.Header.Get("Authorization"), 401) }, // last: it pauses the key
 	} {
 		v.be(answer)
 		for _, streamed := range []bool{false, true} {
 			_, _ = g.ask("POST", g.URL+"/v1/chat/completions", chat("chat", streamed), alice())
 			_, _ = g.ask("POST", g.URL+"/v1/chat/completions?key="+aliceKey(), chat(aliceKey(), streamed)[:20], alice())
 			_, _ = g.ask("POST", g.URL+"/v1/messages", chat("chat", streamed), http.Header{"X-Api-Key": {aliceKey() + "x"}})
+		}
+		if len(v.saw()) == 0 {
+			t.Error("the provider was not asked: this proves nothing")
 		}
 	}
 	write(t, g.file, strings.Replace(configuration, "routes:", "rouets:", 1))
@@ -192,4 +207,95 @@ func TestS11NoSecretIsLoggedWhateverGoesWrong(t *testing.T) {
 	write(t, g.file, configuration)
 	v.be(nil)
 	g.works(t)
+	g.explainsWithoutSecrets(t)
+	g.stop() // sends the spans that wait
+	if len(c.Spans()) == 0 {
+		t.Error("no span arrived: this proves nothing")
+	}
+	for _, body := range c.bodies() {
+		withoutSecrets(t, "a span", body)
+	}
+}
+
+// failure is an error with a secret wherever people write, and a plain code.
+func failure(w http.ResponseWriter, status int, secret string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, `{"error":{"message":"`+secret+`","type":"`+secret+`","param":"`+secret+`","code":"slow_down"}}`)
+}
+
+// explainsWithoutSecrets looks at the story of every call and at every event.
+func (g *gateway) explainsWithoutSecrets(t *testing.T) {
+	t.Helper()
+	status, text, err := g.operator("GET", "/api/v1/requests?limit=1000", "")
+	var list struct {
+		Requests []struct {
+			ID string `json:"id"`
+		} `json:"requests"`
+	}
+	if err != nil || status != 200 || json.Unmarshal([]byte(text), &list) != nil {
+		t.Fatalf("the calls: %d %.300s, %v", status, text, err)
+	}
+	withoutSecrets(t, "the list of calls", text)
+	attempts := 0
+	for _, r := range list.Requests {
+		status, text, err := g.operator("GET", "/api/v1/requests/"+r.ID, "")
+		if err != nil || status != 200 {
+			t.Errorf("the story of %s: %d, %v", r.ID, status, err)
+		}
+		withoutSecrets(t, "a story", text)
+		attempts += strings.Count(text, `"answer_bytes"`)
+	}
+	if attempts == 0 {
+		t.Errorf("%d stories tell of no attempt: this proves nothing", len(list.Requests))
+	}
+	a, err := g.ask("GET", g.admin+"/api/v1/events?follow=false", "", http.Header{"Authorization": {"Bearer " + adminToken()}, "Last-Event-Id": {"oldest"}})
+	if err != nil || a.status != 200 || !strings.Contains(a.body, "\ndata: ") {
+		t.Errorf("the events: %d %.300s, %v: this proves nothing", a.status, a.body, err)
+	}
+	withoutSecrets(t, "an event", a.body)
+}
+
+// withoutSecrets fails the test when a text holds a secret in any form.
+func withoutSecrets(t *testing.T, where, text string) {
+	t.Helper()
+	for what, canary := range map[string]string{"provider's key": providerKey(), "admin token": adminToken(), "client key": aliceKey(), "digest of a client key": digestOf(aliceKey()), "prompt": prompt()} {
+		coded := strings.Contains(text, base64.StdEncoding.EncodeToString([]byte(canary))) || strings.Contains(strings.ToLower(text), hex.EncodeToString([]byte(canary)))
+		if coded || found(text, canary) {
+			t.Errorf("%s holds the %s", where, what)
+		}
+	}
+}
+
+// collector receives spans, and keeps the bytes they came as.
+type collector struct {
+	*httptest.Server
+	otlpsink.Sink
+	mu   sync.Mutex
+	came []string
+}
+
+func startCollector(t *testing.T) *collector {
+	c := &collector{}
+	c.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			http.Error(w, "cut", http.StatusBadRequest)
+			return
+		}
+		c.mu.Lock()
+		c.came = append(c.came, string(body))
+		c.mu.Unlock()
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		c.Sink.ServeHTTP(w, r)
+	}))
+	t.Cleanup(c.Close)
+	return c
+}
+
+// bodies returns what has arrived.
+func (c *collector) bodies() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append([]string(nil), c.came...)
 }
