@@ -384,6 +384,7 @@ func (s *sending) end(o call.Outcome) {
 		o.Clock = timeout.ClockCommitBy
 	}
 	o.Slow = s.wasSlow(o)
+	o.Code, o.Category, s.answered = s.unspoken(o.Code), s.unspoken(o.Category), s.unspoken(s.answered)
 	s.outcome = o
 	s.permit.End(blame(o))
 	p.limit.Release()
@@ -395,6 +396,24 @@ func (s *sending) end(o call.Outcome) {
 	t := s.upstream.Target
 	in.tell(&call.Event{Kind: call.AttemptEnded, Target: t.Name, Provider: t.Provider, Model: t.Model, Answered: s.answered, Key: s.upstream.KeyName(), Attempt: s.number, Outcome: o, Status: o.Status})
 	p.wake()
+}
+
+// unspoken is a word of the provider's for listeners, who write it down: one in
+// which a credential stands is not passed on.
+func (s *sending) unspoken(word string) string {
+	if word == "" {
+		return word
+	}
+	if s.upstream.Key != nil && s.upstream.Key.Secret != "" && strings.Contains(word, string(s.upstream.Key.Secret)) {
+		return "hidden"
+	}
+	for _, name := range provider.CredentialHeaders {
+		value := strings.TrimPrefix(s.in.req.Header.Get(name), "Bearer ")
+		if len(value) >= 8 && strings.Contains(word, value) {
+			return "hidden"
+		}
+	}
+	return word
 }
 
 // wasSlow says whether an attempt that somebody else ended had been hanging: an

@@ -39,7 +39,7 @@ func (f *Fault) Error() string {
 	case f.Kind == Clock:
 		return fmt.Sprintf("stream: the %s clock ended the answer", f.Clock)
 	case f.Kind == InBand:
-		return fmt.Sprintf("stream: the provider reported an error inside the answer (type %q, code %q)", f.Problem.Type, f.Problem.Code)
+		return "stream: the provider reported an error inside the answer" // its words stay out of logs
 	case f.Err != nil:
 		return fmt.Sprintf("stream: %s: %v", f.Kind, f.Err)
 	}

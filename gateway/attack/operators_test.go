@@ -187,6 +187,10 @@ func TestS11NoSecretIsLoggedWhateverGoesWrong(t *testing.T) {
 		func(w http.ResponseWriter, r *http.Request) { w.Header().Set("X-A", providerKey()); w.WriteHeader(204) },
 		func(w http.ResponseWriter, _ *http.Request) { failure(w, 400, providerKey()) },
 		func(w http.ResponseWriter, _ *http.Request) { failure(w, 503, providerKey()) },
+		func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, `{"object":"chat.completion","model":"`+providerKey()+`","choices":[{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}]}`)
+		},
 		func(w http.ResponseWriter, r *http.Request) { http.Error(w, r.Header.Get("Authorization"), 401) }, // last: it pauses the key
 	} {
 		v.be(answer)
@@ -217,11 +221,11 @@ func TestS11NoSecretIsLoggedWhateverGoesWrong(t *testing.T) {
 	}
 }
 
-// failure is an error with a secret wherever people write, and a plain code.
+// failure is an error with a secret wherever it has a place for one.
 func failure(w http.ResponseWriter, status int, secret string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_, _ = io.WriteString(w, `{"error":{"message":"`+secret+`","type":"`+secret+`","param":"`+secret+`","code":"slow_down"}}`)
+	_, _ = io.WriteString(w, `{"error":{"message":"`+secret+`","type":"`+secret+`","param":"`+secret+`","code":"`+secret+`"}}`)
 }
 
 // explainsWithoutSecrets looks at the story of every call and at every event.

@@ -23,9 +23,8 @@ var rows = map[string]string{
 	"S29": "webhooks do not exist",
 }
 
-// partly are rows of which a part waits for its room, or is known not to hold.
+// partly are rows of which a part waits for its room.
 var partly = map[string]string{
-	"S11": "a provider that puts its key where it names the model that answered has it in stories and spans; in the code of an error, in logs and spans",
 	"S12": "stored provider addresses cannot be changed through the API",
 	"S32": "captures, incidents and batches do not exist",
 	"S33": "captures and incidents do not exist; stories of calls are for operators only",
