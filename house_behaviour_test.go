@@ -427,3 +427,30 @@ func TestTheInteractiveProfileKeepsItsFigures(t *testing.T) {
 		}
 	})
 }
+
+// TestALargeBodyIsSentInPartsWithTheTargetsModel: the same bytes but for the
+// model, whatever its size and wherever the model stands, also when it is sent
+// again.
+func TestALargeBodyIsSentInPartsWithTheTargetsModel(t *testing.T) {
+	for _, size := range []int{10, 100 << 10, 3 << 20} {
+		for _, shape := range []string{`{"model":"asked","pad":"%s","messages":[]}`, `{"pad":"%s","messages":[],"model": "asked"}`} {
+			bubble(t, func(t *testing.T) {
+				text := fmt.Sprintf(shape, strings.Repeat("x", size))
+				var seen []string
+				cfg := route(to("primary", "theirs"))
+				cfg.Transport = roundTripper(func(req *http.Request) (*http.Response, error) {
+					body, err := io.ReadAll(req.Body)
+					if err != nil || int64(len(body)) != req.ContentLength {
+						t.Errorf("%d bytes, %v; the length says %d", len(body), err, req.ContentLength)
+					}
+					seen = append(seen, string(body))
+					return (&throttleOnce{always: true}).RoundTrip(req)
+				})
+				build(t, cfg).do(t.Context(), "chat", []byte(text))
+				if want := strings.Replace(text, "asked", "theirs", 1); len(seen) < 2 || seen[0] != want || seen[1] != want {
+					t.Errorf("size %d: %d attempts, not all with the caller's bytes and the target's model", size, len(seen))
+				}
+			})
+		}
+	}
+}

@@ -174,23 +174,49 @@ func (s *sending) request() (*http.Request, error) {
 		req.Body = in.body
 		return req, nil
 	}
-	body := in.Body
+	parts := [][]byte{in.Body}
 	if in.guarded && s.upstream.Model != in.Request.Model {
-		replaced, ok := call.Value(body).ReplaceString("model", s.upstream.Model)
+		spliced, ok := call.Value(in.Body).Splice("model", s.upstream.Model)
 		switch {
 		case ok:
-			body = replaced
+			parts = spliced
 		case s.post.vendor.Address == nil: // else the address has said it
 			return nil, errors.New("holdfast: the request names no model to replace")
 		}
 	}
-	req.ContentLength, req.TransferEncoding = int64(len(body)), nil
-	req.Body, req.GetBody = nil, nil
-	if len(body) > 0 {
-		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
-		req.Body, _ = req.GetBody()
-	}
+	carry(req, parts)
 	return req, nil
+}
+
+// smallBody is up to where a body in parts is copied into one piece, in bytes: a
+// write less. A larger one is sent as it lies.
+const smallBody = 64 << 10
+
+// carry gives a request the body that the parts make together.
+func carry(req *http.Request, parts [][]byte) {
+	size := 0
+	for _, p := range parts {
+		size += len(p)
+	}
+	req.ContentLength, req.TransferEncoding = int64(size), nil
+	req.Body, req.GetBody = nil, nil
+	if size == 0 {
+		return
+	}
+	if len(parts) > 1 && size <= smallBody {
+		parts = [][]byte{bytes.Join(parts, nil)}
+	}
+	req.GetBody = func() (io.ReadCloser, error) {
+		if len(parts) == 1 {
+			return io.NopCloser(bytes.NewReader(parts[0])), nil
+		}
+		readers := make([]io.Reader, len(parts))
+		for i, p := range parts {
+			readers[i] = bytes.NewReader(p)
+		}
+		return io.NopCloser(io.MultiReader(readers...)), nil
+	}
+	req.Body, _ = req.GetBody()
 }
 
 // headers removes what must not go upstream and sets the credential.

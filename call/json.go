@@ -211,28 +211,32 @@ func (v Value) Well() bool {
 // that name are replaced, so that no parser sees the old one. ok is false when
 // the object has no such string member.
 func (v Value) ReplaceString(name, text string) (out []byte, ok bool) {
+	parts, ok := v.Splice(name, text)
+	if !ok {
+		return nil, false
+	}
+	return bytes.Join(parts, nil), true
+}
+
+// Splice is ReplaceString without the copy: the parts of the new text in order,
+// which share the bytes of v.
+func (v Value) Splice(name, text string) (parts [][]byte, ok bool) {
 	quoted, err := json.Marshal(text)
 	if err != nil {
 		return nil, false
 	}
 	last := 0
 	err = v.members(func(key []byte, at int, val Value) bool {
-		if string(key) != name || val.Kind() != '"' {
-			return true
+		if string(key) == name && val.Kind() == '"' {
+			parts = append(parts, v[last:at:at], quoted)
+			last = at + len(val)
 		}
-		if out == nil { // once, at its size: bodies are long, and growing copies them again
-			out = make([]byte, 0, len(v)+len(quoted)+16)
-		}
-		out = append(out, v[last:at]...)
-		out = append(out, quoted...)
-		last = at + len(val)
-		ok = true
 		return true
 	})
-	if err != nil || !ok {
+	if err != nil || parts == nil {
 		return nil, false
 	}
-	return append(out, v[last:]...), true
+	return append(parts, v[last:]), true
 }
 
 func unescapedKey(quoted []byte) []byte {
