@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/holdfast-gateway/holdfast/admission"
 	"github.com/holdfast-gateway/holdfast/breaker"
@@ -91,6 +92,10 @@ type File struct {
 	// MaxAnswer is the largest answer, not streamed, that is held until it is
 	// whole; default 8MiB. A larger one is passed on as it comes.
 	MaxAnswer Size `yaml:"max_answer"`
+
+	// WriteStall is how long a caller may take no byte of its answer before it is
+	// cut, and the call to the provider with it; default 60s.
+	WriteStall time.Duration `yaml:"write_stall"`
 
 	path   string
 	text   []byte

@@ -297,7 +297,7 @@ func TestACallerWhoLeavesBeforeTheAnswerGetsNone(t *testing.T) {
 func TestACallerWhoNeverReadsIsCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEvents()
-		client := serve(t, edge.Config{Transport: stream(e), WriteStall: time.Minute})
+		client := serve(t, edge.Config{Transport: stream(e), WriteStall: func() time.Duration { return time.Minute }})
 		resp := post(t, client, "/v1/chat/completions", "{}")
 		began := time.Now()
 		go func() { // more than every buffer on the way holds
@@ -318,7 +318,7 @@ func TestACallerWhoNeverReadsIsCut(t *testing.T) {
 }
 
 func TestAConnectionServesAgainAfterALongSilence(t *testing.T) {
-	inside(t, edge.Config{Transport: upstream(well), WriteStall: time.Second}, func(t *testing.T, client *http.Client) {
+	inside(t, edge.Config{Transport: upstream(well), WriteStall: func() time.Duration { return time.Second }}, func(t *testing.T, client *http.Client) {
 		for range 3 {
 			if got := text(t, post(t, client, "/v1/chat/completions", "{}")); got != `{"ok":true}` {
 				t.Fatalf("got %q", got)

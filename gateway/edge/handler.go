@@ -24,12 +24,13 @@ import (
 type Config struct {
 	Transport http.RoundTripper // answers the calls
 
-	MaxBody    func() int64  // largest request body that is buffered, in bytes; nil or 0: 32 MiB
-	Buffers    int64         // all buffered bodies together, in bytes; 256 MiB
-	BodyTime   time.Duration // a body that is buffered must be here in this time; 5m
-	BodyGrace  time.Duration // how long a body may wait before the minimum rate counts; 10s
-	BodyRate   int64         // the minimum rate of a body, in bytes per second of waiting; 500
-	WriteStall time.Duration // a caller who does not read, or pauses while sending, for this long is cut; 60s
+	MaxBody   func() int64  // largest request body that is buffered, in bytes; nil or 0: 32 MiB
+	Buffers   int64         // all buffered bodies together, in bytes; 256 MiB
+	BodyTime  time.Duration // a body that is buffered must be here in this time; 5m
+	BodyGrace time.Duration // how long a body may wait before the minimum rate counts; 10s
+	BodyRate  int64         // the minimum rate of a body, in bytes per second of waiting; 500
+
+	WriteStall func() time.Duration // a caller who does not read, or pauses while sending, for this long is cut; nil or 0: 60s
 
 	Secrets func() []string // never told to callers, should a provider send them back; those under 8 bytes are words; nil: none
 
@@ -69,8 +70,8 @@ func (c Config) withDefaults() Config {
 	if c.Secrets == nil {
 		c.Secrets = func() []string { return nil }
 	}
-	if c.WriteStall <= 0 {
-		c.WriteStall = time.Minute
+	if c.WriteStall == nil {
+		c.WriteStall = func() time.Duration { return 0 }
 	}
 	if c.Models == nil {
 		c.Models = func() []string { return nil }
@@ -83,6 +84,8 @@ func (c Config) withDefaults() Config {
 	}
 	return c
 }
+
+func (c *Config) writeStall() time.Duration { return cmp.Or(c.WriteStall(), time.Minute) }
 
 // Handler answers calls through a Transport. It is safe for concurrent use.
 type Handler struct {
@@ -112,7 +115,7 @@ func (h *Handler) maxBody() int64 { return cmp.Or(h.config.MaxBody(), defaultMax
 
 // ServeHTTP answers one request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	out := newReply(w, h.config.WriteStall)
+	out := newReply(w, h.config.writeStall())
 	if r.Body != nil && r.Body != http.NoBody && r.ContentLength != 0 {
 		out.asked = &paced{ReadCloser: r.Body, control: out.control, config: &h.config}
 	}

@@ -51,7 +51,7 @@ func (p *paced) Read(b []byte) (int, error) {
 	}
 	began := time.Now()
 	allowed := p.config.BodyGrace + time.Duration(p.received/p.config.BodyRate)*time.Second - p.waited
-	deadline := began.Add(min(allowed, p.config.WriteStall))
+	deadline := began.Add(min(allowed, p.config.writeStall()))
 	if !p.end.IsZero() && p.end.Before(deadline) {
 		deadline = p.end
 	}

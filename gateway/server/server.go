@@ -170,9 +170,11 @@ func (s *Server) Start() error {
 		Transport: s.transport, Keys: s.clientKeys, Models: s.models,
 		Route: func(model string) string { return s.current.Load().file.RouteFor(model) },
 		Log:   s.log, Record: s.recorder.Record,
-		MaxBody:  func() int64 { return int64(s.current.Load().file.MaxBody) },
-		Secrets:  s.untold,
-		Realtime: func() bool { return s.current.Load().file.Realtime == "tunnel" },
+		MaxBody: func() int64 { return int64(s.current.Load().file.MaxBody) },
+		Secrets: s.untold,
+
+		WriteStall: func() time.Duration { return s.current.Load().file.WriteStall },
+		Realtime:   func() bool { return s.current.Load().file.Realtime == "tunnel" },
 	})
 	s.openDesk(file)
 	together := sameAddress(file.MainListen(), file.AdminListen())
