@@ -158,6 +158,11 @@ func (w *world) do(ctx context.Context, dialect string, body []byte, set ...func
 	for _, f := range set {
 		f(req)
 	}
+	return w.send(req)
+}
+
+// send sends a request through the Transport and reads its answer to the end.
+func (w *world) send(req *http.Request) got {
 	began := time.Now()
 	resp, err := w.hf.RoundTrip(req)
 	if err != nil {

@@ -56,11 +56,12 @@ type post struct {
 
 // learnt is what the house knows of one target: a name, an address and a model.
 type learnt struct {
-	target *call.Target // for events
-	limit  *concurrency.Limit
-	budget *retry.Budget
-	record func(*call.Event)
-	rand   func() float64
+	target  *call.Target // for events
+	limit   *concurrency.Limit
+	uploads *concurrency.Limit // of the permits, those for bodies that stream past us
+	budget  *retry.Budget
+	record  func(*call.Event)
+	rand    func() float64
 
 	mu       sync.Mutex
 	config   breaker.Config
@@ -91,7 +92,7 @@ func (m *memory) newPost(t Target, r retry.Config, old *post) *post {
 		return p
 	}
 	p.learnt = &learnt{
-		target: p.target, limit: concurrency.New(t.Concurrency), budget: retry.NewBudget(r), record: m.record, rand: m.rand,
+		target: p.target, limit: concurrency.New(t.Concurrency), uploads: concurrency.New(forUploads(t.Concurrency)), budget: retry.NewBudget(r), record: m.record, rand: m.rand,
 		config: t.Breaker, breakers: map[string]*breaker.Breaker{}, classes: map[call.Class]int64{},
 	}
 	return p
@@ -100,12 +101,46 @@ func (m *memory) newPost(t Target, r retry.Config, old *post) *post {
 // reconfigure puts new settings in force and keeps what was learnt.
 func (p *learnt) reconfigure(t Target, r retry.Config) {
 	p.limit.Reconfigure(t.Concurrency)
+	p.uploads.Reconfigure(forUploads(t.Concurrency))
 	p.budget.Reconfigure(r)
 	p.mu.Lock()
 	p.config = t.Breaker
 	p.mu.Unlock()
 	for _, b := range p.all() {
 		b.Reconfigure(t.Breaker)
+	}
+}
+
+// forUploads is the part of a target's permits that streamed uploads may hold:
+// half. Their callers say how long they last.
+func forUploads(c concurrency.Config) concurrency.Config {
+	if c = c.WithDefaults(); c.Max > 0 {
+		c.Max = max(1, c.Max/2)
+	}
+	return c
+}
+
+// free reports whether a call could have a permit now.
+func (p *learnt) free(streamed bool) bool { return p.limit.Free() && (!streamed || p.uploads.Free()) }
+
+// acquire takes a permit, if one is free; release gives it back.
+func (p *learnt) acquire(streamed bool) bool {
+	if streamed && !p.uploads.TryAcquire() {
+		return false
+	}
+	if p.limit.TryAcquire() {
+		return true
+	}
+	if streamed {
+		p.uploads.Release()
+	}
+	return false
+}
+
+func (p *learnt) release(streamed bool) {
+	p.limit.Release()
+	if streamed {
+		p.uploads.Release()
 	}
 }
 

@@ -56,12 +56,13 @@ type answer struct {
 // credential, transport.
 func (in *incoming) try(ctx context.Context, _ *call.Call, u call.Upstream, n int, first, force bool) (*answer, bool, call.Outcome, error) {
 	p := in.route.byTarget[u.Target]
-	if !p.limit.TryAcquire() {
+	streamed := in.body != nil
+	if !p.acquire(streamed) {
 		return nil, false, call.Outcome{}, dispatch.ErrBusy
 	}
 	permit, err := p.breaker(u.Model).Admit(force)
 	if err != nil {
-		p.limit.Release()
+		p.release(streamed)
 		return nil, false, call.Outcome{}, closed(err)
 	}
 	if first {
@@ -413,7 +414,7 @@ func (s *sending) end(o call.Outcome) {
 	o.Code, o.Category, s.answered = s.unspoken(o.Code), s.unspoken(o.Category), s.unspoken(s.answered)
 	s.outcome = o
 	s.permit.End(blame(o))
-	p.limit.Release()
+	p.release(in.body != nil)
 	in.house.memory.pool.Report(s.upstream, o)
 	if s.first && o.Class == call.OK {
 		p.budget.Success(in.Request.Tokens())

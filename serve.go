@@ -23,6 +23,9 @@ func (h *house) roundTrip(req *http.Request) (*http.Response, error) {
 	if wait, open := in.allOpen(); open { // do not fill the waiting room for nothing
 		return in.refuse(call.ReasonCircuitOpen, "", wait), nil
 	}
+	if in.crowded() { // uploads do not wait for uploads: they would fill the room
+		return in.refuse(call.ReasonQueueFull, "Route \""+in.Route+"\" carries as many uploads as it may at once; try again.", 0), nil
+	}
 	if err := in.enter(ctx); err != nil { // the only queue; waiting spends the deadline
 		return in.turnedAway(ctx, err)
 	}
@@ -117,6 +120,20 @@ func (in *incoming) model(t *call.Target) string {
 	return in.Request.Model
 }
 
+// crowded reports whether a streamed upload finds the part of the permits that
+// uploads may hold taken at every target.
+func (in *incoming) crowded() bool {
+	if in.body == nil {
+		return false
+	}
+	for _, t := range in.state.Targets {
+		if in.route.byTarget[t].uploads.Free() {
+			return false
+		}
+	}
+	return true
+}
+
 // enter waits for a place inside.
 func (in *incoming) enter(ctx context.Context) (err error) {
 	in.place, err = in.route.door.Enter(ctx, admission.Ticket{Arrived: in.Arrived, CommitBy: in.CommitBy, Ready: in.ready})
@@ -133,7 +150,7 @@ func (in *incoming) ready() bool {
 	for _, t := range in.state.Targets {
 		p := in.route.byTarget[t]
 		if ok, _ := p.breaker(in.model(t)).Peek(); ok {
-			if p.limit.Free() {
+			if p.free(in.body != nil) {
 				return true
 			}
 			closed = false

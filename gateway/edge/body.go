@@ -67,7 +67,7 @@ func (h *Handler) readBody(out *reply, r *http.Request) (body *payload, release 
 	}
 	paced := out.asked
 	if !isGuarded(r) && (r.ContentLength < 0 || r.ContentLength > limit || isMultipart(r)) {
-		return &payload{stream: paced, length: r.ContentLength}, none, nil
+		return h.begin(paced, r.ContentLength)
 	}
 	if r.ContentLength > limit {
 		return nil, none, tooLarge(limit)
@@ -121,6 +121,44 @@ func (h *Handler) buffer(from io.Reader, length int64) (content []byte, held int
 			size = min(4*size, length)
 		}
 	}
+}
+
+// readAhead is how much of a streamed body has to be here before the call is let
+// in, in bytes: a body that drips would hold a place at the provider meanwhile.
+const readAhead = 64 << 10
+
+// begin reads the first part of a body that is streamed.
+func (h *Handler) begin(from *paced, length int64) (*payload, func(), *call.Problem) {
+	size := int64(readAhead)
+	if length > 0 {
+		size = min(size, length)
+	}
+	if !h.buffers.take(size) {
+		return nil, func() {}, noRoom()
+	}
+	release := func() { h.buffers.give(size) }
+	first, err := fill(from, make([]byte, 0, size))
+	if err != nil && err != io.EOF {
+		release()
+		return nil, func() {}, unreadable(err)
+	}
+	return &payload{stream: &begun{first: first, paced: from}, length: length}, release, nil
+}
+
+// begun is a body whose first part has been read already.
+type begun struct {
+	first []byte // what is left of it
+	*paced
+}
+
+// Read gives the first part, then the rest as it comes.
+func (b *begun) Read(p []byte) (int, error) {
+	if len(b.first) == 0 {
+		return b.paced.Read(p)
+	}
+	n := copy(p, b.first)
+	b.first = b.first[n:]
+	return n, nil
 }
 
 // fill reads until b's capacity is full or the reader has ended.

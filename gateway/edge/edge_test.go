@@ -474,20 +474,28 @@ func TestHEADOfTheRootIsAnswered(t *testing.T) {
 		})
 }
 
+// TestAMultipartBodyIsStreamed: once its first 64 kB are here, so that a body
+// that drips takes no place at a provider.
 func TestAMultipartBodyIsStreamed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		const ahead = 64 << 10
 		arrived := make(chan string, 1)
 		c := edge.Config{MaxBody: limit(4), Transport: upstream(func(r *http.Request) (*http.Response, error) {
-			first := make([]byte, 5)
+			first := make([]byte, ahead)
 			_, err := io.ReadFull(r.Body, first)
-			arrived <- fmt.Sprintf("%s %d %t %v", first, r.ContentLength, r.GetBody == nil, err)
+			arrived <- fmt.Sprintf("%.5s %d %t %v", first, r.ContentLength, r.GetBody == nil, err)
 			_, _ = io.Copy(io.Discard, r.Body)
 			return well(r)
 		})}
 		client := serve(t, c)
 		body, feed := io.Pipe()
 		go func() {
-			_, _ = io.WriteString(feed, "first")
+			_, _ = io.WriteString(feed, "first"+strings.Repeat("-", ahead-6))
+			synctest.Wait()
+			if len(arrived) > 0 {
+				t.Error("the call went on with less than 64 kB of its body")
+			}
+			_, _ = io.WriteString(feed, "-")
 			if got := <-arrived; got != "first -1 true <nil>" { // before the second half exists
 				t.Errorf("got %q", got)
 			}
