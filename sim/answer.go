@@ -54,6 +54,9 @@ func (c *call) compose() answer {
 		return a
 	}
 	a.tokens = c.words()
+	if c.req.structure != nil {
+		a.tokens = pieces(string(arguments(c.req.structure, c.voice(""))), echoPiece/2)
+	}
 	if limit := c.req.maxTokens; limit > 0 && limit < len(a.tokens) {
 		a.tokens, a.ending = a.tokens[:limit], lengthEnd
 	}

@@ -23,6 +23,7 @@ type request struct {
 	turns        []turn
 	tools        []tool
 	toolChoice   json.RawMessage
+	structure    json.RawMessage // the JSON schema of the answer; nil: words
 	user         string
 	previous     string // previous_response_id
 	input        json.RawMessage
@@ -69,6 +70,7 @@ func parseRequest(d fault.Dialect, body []byte) (request, error) {
 	req.toolChoice = f.raw["tool_choice"]
 	req.input = f.raw["input"]
 	req.includeUsage = f.includeUsage()
+	req.structure = f.structure(d)
 	req.maxTokens = f.maxTokens(d)
 	if user := f.metadataUser(); user != "" {
 		req.user = user
