@@ -202,11 +202,34 @@ func (in *incoming) whole(status int, h http.Header, body []byte, o call.Outcome
 	if reason != "" {
 		h.Set("X-Holdfast-Reason", reason)
 	}
+	if told := in.terminal(status, reason, o.Class); told != status {
+		h.Set("X-Holdfast-Original-Status", strconv.Itoa(status))
+		in.original, status = status, told
+	}
 	if o.Class.Row().SLO == call.SLOBad && in.Replay && len(in.Body) > 0 {
-		in.house.memory.clients.Failed(in.Client, in.hash())
+		wait, _ := strconv.Atoi(h.Get("Retry-After"))
+		in.house.memory.clients.Failed(in.Client, in.hash(), time.Duration(wait)*time.Second)
 	}
 	in.ended(o, status, source, reason)
 	return in.response(status, h, io.NopCloser(bytes.NewReader(body)), int64(len(body)))
+}
+
+// terminal is the status of a final error: the route's, where it names one and
+// nothing is wrong with the request itself.
+func (in *incoming) terminal(status int, reason string, c call.Class) int {
+	if in.route == nil || in.route.TerminalStatus == 0 {
+		return status
+	}
+	switch reason {
+	case call.ReasonCircuitOpen, call.ReasonNoTarget, call.ReasonRateLimited, call.ReasonUpstreamUnreachable, call.ReasonBadResponse, call.ReasonDeadlineExceeded:
+		return in.route.TerminalStatus
+	case call.ReasonUpstreamExhausted:
+		switch c {
+		case call.Throttled, call.Overloaded, call.ProviderFault, call.Timeout, call.Transport, call.BadResponse, call.Truncated:
+			return in.route.TerminalStatus
+		}
+	}
+	return status
 }
 
 // seedCodes are the codes of the "seed" set; the others keep their names.
@@ -358,10 +381,7 @@ func (in *incoming) retryHeaders(h http.Header, reason string, wait time.Duratio
 	case call.ReasonCircuitOpen, call.ReasonUpstreamExhausted, call.ReasonUpstreamUnreachable, call.ReasonBadResponse:
 		if in.route != nil && in.route.ClientRetries == "pace" && in.retriable() {
 			again = true
-			if wait <= 0 {
-				wait, _ = in.nextProbe()
-			}
-			wait = max(wait, minRetryAfter)
+			wait = max(wait, in.nextProbe(), minRetryAfter)
 		}
 	}
 	if wait > maxRetryAfter {
@@ -392,9 +412,20 @@ func (in *incoming) retriable() bool {
 	}
 }
 
-// nextProbe is the time to the first half-open probe of any target.
-func (in *incoming) nextProbe() (time.Duration, bool) {
-	return in.allOpen()
+// nextProbe is the time to the first probe of any target; 0 when one may be
+// asked now.
+func (in *incoming) nextProbe() time.Duration {
+	next := time.Duration(0)
+	for i, t := range in.state.Targets {
+		ok, wait := in.route.byTarget[t].breaker(in.model(t)).Peek()
+		if ok {
+			return 0
+		}
+		if i == 0 || wait < next {
+			next = wait
+		}
+	}
+	return next
 }
 
 // problem words a fault after the commit point for the caller.

@@ -78,6 +78,14 @@ type Route struct {
 	// "stop" (default, x-should-retry: false) or "pace" (true, with Retry-After
 	// at the next probe).
 	ClientRetries string
+	// TerminalStatus is the status of our final error, when attempts are spent or
+	// every circuit is open: 429, 500, 502, 503, 504 or 529; 0 (default) keeps the
+	// provider's, or that of our refusal. It is for clients that know only the
+	// status: Codex asks 30 times after a 503 and once after a 429. Body, code and
+	// headers stay, and x-holdfast-original-status says what it would have been.
+	// Errors of the request, its policy or a credential, exhausted quotas and full
+	// queues keep theirs, and so does a stream that has begun.
+	TerminalStatus int
 	// OnPolicyViolation is "stop" (default) or "fallback": ask the next target.
 	OnPolicyViolation string
 	// ErrorCodes is "" for the codes of the reference, or "seed" for
@@ -182,6 +190,7 @@ func (r Route) validate(targets map[string]Target) error {
 	add("queue", r.Queue.Validate())
 	add("recovery", oneOf(r.Recovery, "", "error"))
 	add("client_retries", oneOf(r.ClientRetries, "", "stop", "pace"))
+	add("terminal_status", oneOfNumbers(r.TerminalStatus, 0, 429, 500, 502, 503, 504, 529))
 	add("on_policy_violation", oneOf(r.OnPolicyViolation, "", "stop", "fallback"))
 	add("error_codes", oneOf(r.ErrorCodes, "", "seed"))
 	for _, m := range r.Models {
@@ -329,6 +338,13 @@ func oneOf(got string, allowed ...string) error {
 	}
 	named := slices.DeleteFunc(slices.Clone(allowed), func(s string) bool { return s == "" })
 	return fmt.Errorf("%q is none of %s", got, strings.Join(named, ", "))
+}
+
+func oneOfNumbers(got int, allowed ...int) error {
+	if slices.Contains(allowed, got) {
+		return nil
+	}
+	return fmt.Errorf("%d is none of %s", got, strings.Trim(fmt.Sprint(allowed), "[]"))
 }
 
 // defaults holds one profile's figures.

@@ -51,6 +51,8 @@ type incoming struct {
 	digest  [sha256.Size]byte
 	hashed  bool
 	counted bool
+
+	original int // the final error's status before the route's replaced it; 0 none
 }
 
 // refusal is a call that ends before it began.

@@ -81,6 +81,7 @@ type Event struct {
 	Reason   string        // closed lists: refusal reasons, breaker causes
 	Wait     time.Duration // queue wait, backoff, pause length
 	Status   int           // status the caller saw
+	Original int           // CallEnded: the status before the route's terminal status replaced it; 0 when it did not
 	Source   string        // who made the caller's answer: "provider" or "gateway"
 	Own      time.Duration // CallEnded: what of the call's time was ours; not attempts, pauses between them or the queue
 }

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Clients remembers for a few seconds which client was told that which body
-// failed for good. The same again is a client that retries by itself: it gets
+// Clients remembers for a few seconds, and for as long as it was told to wait,
+// which client was told that which body failed for good. The same again is a client that retries by itself: it gets
 // one attempt and no retry of ours, or three of theirs times three of ours
 // would be nine.
 //
@@ -20,7 +20,7 @@ type Clients struct {
 	slots  []failure   // a ring; next is the oldest
 	places map[who]int // where in slots
 	next   int
-	last   time.Time // of the newest failure
+	last   time.Time // the latest moment at which one is remembered
 }
 
 type who struct {
@@ -30,11 +30,11 @@ type who struct {
 
 type failure struct {
 	who
-	at time.Time // zero: empty
+	until time.Time // remembered till then, included; zero: empty
 }
 
 // NewClients returns a memory of so many failures (0 or less: 4096) for that
-// long (0 or less: 5s).
+// long (0 or less: 5s) after a client may come again.
 func NewClients(size int, ttl time.Duration) *Clients {
 	if size <= 0 {
 		size = 4096
@@ -50,35 +50,38 @@ func NewClients(size int, ttl time.Duration) *Clients {
 func Digest(body []byte) [sha256.Size]byte { return sha256.Sum256(body) }
 
 // Failed says that the call of a client (call.Call.Client) with a body of that
-// digest was answered with an error and will not be tried again by us.
-func (c *Clients) Failed(client string, digest [sha256.Size]byte) {
+// digest was answered with an error and will not be tried again by us. wait is
+// what it was told to wait, 0 for nothing: one that comes back then is retrying.
+func (c *Clients) Failed(client string, digest [sha256.Size]byte, wait time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	w, now := who{client, digest}, time.Now()
+	w, until := who{client, digest}, time.Now().Add(max(wait, 0)+c.ttl)
 	if i, ok := c.places[w]; ok {
 		c.slots[i] = failure{} // it moves to the newest place
 	}
-	if old := c.slots[c.next]; !old.at.IsZero() {
+	if old := c.slots[c.next]; !old.until.IsZero() {
 		delete(c.places, old.who)
 	}
-	c.slots[c.next] = failure{w, now}
+	c.slots[c.next] = failure{w, until}
 	c.places[w] = c.next
 	c.next = (c.next + 1) % len(c.slots)
-	c.last = now
+	if until.After(c.last) {
+		c.last = until
+	}
 }
 
-// Seen reports whether the same client failed with the same body within the ttl.
+// Seen reports whether the same client failed with the same body and the ttl,
+// counted from when it may come again, is not over.
 func (c *Clients) Seen(client string, digest [sha256.Size]byte) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	i, ok := c.places[who{client, digest}]
-	return ok && time.Since(c.slots[i].at) <= c.ttl
+	return ok && !time.Now().After(c.slots[i].until)
 }
 
-// Recent reports whether anybody failed within the ttl. While it is false Seen
-// is, too, and there is no need to compute a digest.
+// Recent reports whether any failure is remembered. While it is false Seen is, too, and there is no need to compute a digest.
 func (c *Clients) Recent() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return !c.last.IsZero() && time.Since(c.last) <= c.ttl
+	return !c.last.IsZero() && !time.Now().After(c.last)
 }

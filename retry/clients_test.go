@@ -16,7 +16,7 @@ func TestAClientIsRememberedWithItsBodyForTheTTL(t *testing.T) {
 		if c.Recent() || c.Seen("ada", body) {
 			t.Error("something is remembered before anything failed")
 		}
-		c.Failed("ada", body)
+		c.Failed("ada", body, 0)
 		if !c.Seen("ada", body) || !c.Recent() {
 			t.Error("a failure is not remembered")
 		}
@@ -37,14 +37,34 @@ func TestAClientIsRememberedWithItsBodyForTheTTL(t *testing.T) {
 	})
 }
 
+func TestAClientThatWasToldToWaitIsRememberedUntilItComesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := NewClients(0, 0)
+		paced, other := Digest([]byte("paced")), Digest([]byte("other"))
+		c.Failed("ada", paced, 20*time.Second)
+		c.Failed("ada", other, 0)
+		time.Sleep(25 * time.Second)
+		if !c.Seen("ada", paced) || !c.Recent() {
+			t.Error("a client that came 5 s after the wait it was told is not recognised")
+		}
+		if c.Seen("ada", other) {
+			t.Error("one that was told no wait is remembered as long")
+		}
+		time.Sleep(time.Millisecond)
+		if c.Seen("ada", paced) || c.Recent() {
+			t.Error("remembered for longer than the wait and the ttl")
+		}
+	})
+}
+
 func TestTheOldestFailureIsForgottenFirstAndARepeatedOneIsNew(t *testing.T) {
 	c := NewClients(3, time.Hour)
 	digest := func(i int) [32]byte { return Digest(fmt.Append(nil, i)) }
 	for i := range 3 {
-		c.Failed("ada", digest(i))
+		c.Failed("ada", digest(i), 0)
 	}
-	c.Failed("ada", digest(0)) // now 1 is the oldest
-	c.Failed("ada", digest(3))
+	c.Failed("ada", digest(0), 0) // now 1 is the oldest
+	c.Failed("ada", digest(3), 0)
 	for i, want := range []bool{true, false, true, true} {
 		if got := c.Seen("ada", digest(i)); got != want {
 			t.Errorf("failure %d: remembered %v, want %v", i, got, want)
@@ -55,7 +75,7 @@ func TestTheOldestFailureIsForgottenFirstAndARepeatedOneIsNew(t *testing.T) {
 func TestTheOldPlaceOfARepeatedFailureDoesNotForgetTheNewOne(t *testing.T) {
 	c := NewClients(4, time.Hour)
 	for _, i := range []byte{0, 1, 0, 2, 3} { // 3 takes the place that 0 had first
-		c.Failed("ada", [32]byte{i})
+		c.Failed("ada", [32]byte{i}, 0)
 	}
 	for i := range byte(4) {
 		if !c.Seen("ada", [32]byte{i}) {
@@ -75,13 +95,14 @@ func TestClientsAgreeWithANaiveLog(t *testing.T) {
 				time.Sleep(time.Duration(r.IntN(200)) * time.Millisecond)
 				w := who{client: fmt.Sprint(r.IntN(3)), digest: [32]byte{byte(r.IntN(4))}}
 				if r.IntN(2) == 0 {
-					c.Failed(w.client, w.digest)
-					log = append(dropped(log, w), failure{w, time.Now()})
+					wait := time.Duration(r.IntN(3)) * 500 * time.Millisecond
+					c.Failed(w.client, w.digest, wait)
+					log = append(dropped(log, w), failure{w, time.Now().Add(wait + time.Second)})
 					log = log[max(0, len(log)-size):]
 				}
 				want := false
 				for _, f := range log {
-					want = want || f.who == w && time.Since(f.at) <= time.Second
+					want = want || f.who == w && !time.Now().After(f.until)
 				}
 				// A repeated failure frees its old place only when the ring comes
 				// round, so the memory may be shorter than size, never longer.
@@ -117,7 +138,7 @@ func TestClientsAreSafeForConcurrentUse(t *testing.T) {
 			client := fmt.Sprint(g)
 			for i := range 500 {
 				digest := [32]byte{byte(i)}
-				c.Failed(client, digest)
+				c.Failed(client, digest, 0)
 				c.Seen(client, digest)
 				c.Recent()
 			}
@@ -133,7 +154,7 @@ func BenchmarkSeen(b *testing.B) {
 	c := NewClients(0, 0)
 	digest := Digest([]byte("x"))
 	for i := range 4096 {
-		c.Failed("client", Digest(fmt.Append(nil, i)))
+		c.Failed("client", Digest(fmt.Append(nil, i)), 0)
 	}
 	b.ReportAllocs()
 	for b.Loop() {
