@@ -48,6 +48,10 @@ fuzz: ## every Fuzz function for FUZZTIME (10s) each
 attack: build ## what was done to other gateways, against bin/holdfast (some minutes)
 	cd gateway && HOLDFAST_ATTACK=1 HOLDFAST_BINARY=$(CURDIR)/bin/holdfast go test -count=1 -v -timeout 15m ./attack
 
+.PHONY: bench-quick
+bench-quick: ## Holdfast / tuned ReverseProxy, CPU per request and streamed event (about a minute)
+	@cd bench && go build -o ../bin/bench . && ../bin/bench -quick $(BENCHFLAGS)
+
 .PHONY: lint
 lint: ## golangci-lint with .golangci.yml (downloads it on first use)
 	@status=0; for m in $(MODULES); do echo "lint $$m"; \

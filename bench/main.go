@@ -1,0 +1,175 @@
+// Command bench compares Holdfast with what else can stand between a caller and
+// a provider: nothing, nginx, HAProxy, a tuned httputil.ReverseProxy, Portkey.
+// README.md says how it measures and how to read it.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"syscall"
+	"time"
+)
+
+// The children belong to the thread that starts them: see startProcess.
+func init() { runtime.LockOSThread() }
+
+func main() {
+	if len(os.Args) == 3 && os.Args[1] == "upstream" {
+		fmt.Fprintln(os.Stderr, "bench:", runUpstream(os.Args[2]))
+		os.Exit(1)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func runUpstream(addr string) error {
+	debug.SetGCPercent(400)
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return err
+	}
+	return serveUpstream(l)
+}
+
+// bench is one run.
+type bench struct {
+	root   string // of the repository
+	dir    string // for the files of peers; goes at the end
+	bin    string
+	rounds int
+	warm   time.Duration
+	window time.Duration
+
+	profileSeconds int
+	profileFile    string
+	binary         string // a gateway that is built already; "" builds one
+
+	up       *process
+	upstream string // where it answers
+}
+
+func run(ctx context.Context, args []string) error {
+	b := &bench{}
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.StringVar(&b.root, "root", "..", "the repository")
+	quick := flags.Bool("quick", false, "Holdfast and the tuned ReverseProxy alone, CPU per request and per event, about a minute")
+	flags.IntVar(&b.rounds, "rounds", 0, "rounds; 0: 9, or 5 with -quick")
+	flags.DurationVar(&b.window, "time", 2*time.Second, "how long each phase counts")
+	flags.DurationVar(&b.warm, "warm", 400*time.Millisecond, "how long each phase runs before it counts")
+	flags.IntVar(&b.profileSeconds, "cpuprofile", 0, "profile Holdfast for so many seconds, in the closed loop and with live streams, and do nothing else")
+	flags.StringVar(&b.profileFile, "profiles", "holdfast", "how the names of profiles begin: NAME-requests.prof, NAME-events.prof")
+	flags.StringVar(&b.binary, "binary", "", "a holdfast that is built already, measured in place of the working tree")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	debug.SetGCPercent(400)
+	defer b.clean()
+	if err := b.prepare(); err != nil {
+		return err
+	}
+	switch {
+	case b.profileSeconds > 0:
+		return b.profile(ctx)
+	case *quick:
+		if b.rounds == 0 {
+			b.rounds = 5
+		}
+		return b.quick(ctx)
+	}
+	return errors.New("say -quick")
+}
+
+// prepare builds the binaries and starts the upstream.
+func (b *bench) prepare() error {
+	var err error
+	if b.dir, err = os.MkdirTemp("", "holdfast-bench-"); err != nil {
+		return err
+	}
+	b.bin = filepath.Join(b.dir, "bin")
+	b.say("building")
+	if err := b.build(reverseProxy, "bench", "./reverseproxy"); err != nil {
+		return err
+	}
+	if b.binary != "" {
+		if b.binary, err = filepath.Abs(b.binary); err == nil {
+			err = os.Symlink(b.binary, filepath.Join(b.bin, holdfast))
+		}
+	} else {
+		err = b.build(holdfast, "gateway", "./cmd/holdfast")
+	}
+	if err != nil {
+		return err
+	}
+	return b.startUpstream()
+}
+
+// build makes a binary as `make build` does.
+func (b *bench) build(binary, module, source string) error {
+	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", filepath.Join(b.bin, binary), source)
+	build.Dir = filepath.Join(b.root, module)
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("building %s: %w\n%s", binary, err, out)
+	}
+	return nil
+}
+
+func (b *bench) startUpstream() error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	b.upstream = freeAddr()
+	if b.up, err = startProcess(exec.Command(self, "upstream", b.upstream), filepath.Join(b.dir, "upstream.log")); err != nil {
+		return err
+	}
+	answers := running{subject: subject{addr: b.upstream, process: b.up}}
+	return answers.awaitAnswer(time.Now().Add(10 * time.Second))
+}
+
+// clean ends what runs and removes the folder.
+func (b *bench) clean() {
+	b.up.stop()
+	_ = os.RemoveAll(b.dir)
+}
+
+// startAll starts the peers of these names.
+func (b *bench) startAll(names []string) (map[string]*running, error) {
+	started := map[string]*running{}
+	for _, p := range peers() {
+		for _, name := range names {
+			if p.name != name {
+				continue
+			}
+			r, err := p.start(b.dir, b.bin, b.upstream, b.profileSeconds > 0)
+			if err != nil {
+				stopAll(started)
+				return nil, err
+			}
+			started[name] = r
+		}
+	}
+	return started, nil
+}
+
+func stopAll(started map[string]*running) {
+	for _, r := range started {
+		r.process.stop()
+	}
+}
+
+// say tells whoever waits what happens.
+func (b *bench) say(format string, args ...any) { fmt.Printf(format+"\n", args...) }

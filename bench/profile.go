@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"time"
+)
+
+// profile writes where Holdfast's CPU time goes under the two loads of the quick
+// run: it asks the profiler at the operators' address while the load runs.
+func (b *bench) profile(ctx context.Context) error {
+	started, err := b.startAll([]string{holdfast})
+	if err != nil {
+		return err
+	}
+	defer stopAll(started)
+	hf := started[holdfast]
+	length := time.Duration(b.profileSeconds) * time.Second
+	for _, u := range []struct {
+		file  string
+		phase func(*load)
+	}{
+		{b.profileFile + "-requests.prof", closedLoop(64)},
+		{b.profileFile + "-events.prof", liveStreams(200, streamPlan{events: 100, pause: 20 * time.Millisecond})},
+	} {
+		fetched := make(chan error, 1)
+		go func() {
+			time.Sleep(b.warm)
+			fetched <- fetch(ctx, fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", hf.admin, b.profileSeconds), u.file)
+		}()
+		t, err := measure(ctx, hf.subject, b.warm, length+500*time.Millisecond, u.phase)
+		if err != nil {
+			return err
+		}
+		if err := <-fetched; err != nil {
+			return err
+		}
+		b.say("%s: %.1f us of CPU each, profiler included; go tool pprof -top %s", u.file, perUnit(t), u.file)
+	}
+	return nil
+}
+
+// fetch stores what an address answers.
+func fetch(ctx context.Context, url, file string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", url, resp.Status)
+	}
+	out, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, resp.Body)
+	return errors.Join(err, out.Close())
+}
