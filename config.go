@@ -1,8 +1,10 @@
 package holdfast
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"path"
@@ -47,6 +49,11 @@ type Config struct {
 	Transport http.RoundTripper // to the providers; nil: a tuned http.Transport of our own
 	Recorder  call.Recorder     // hears every Event; nil: nobody. Must not block.
 	Rand      func() float64    // in [0,1); nil: math/rand/v2. For tests with a seed.
+
+	// Dial opens the connections of our own http.Transport, within Timeout.Connect;
+	// nil: a net.Dialer. Update does not change it. An attempt that it refuses was
+	// not sent.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 	// Headers changes the headers of each attempt, counted from 1, before its
 	// credential is put in: to hand a trace on, or to keep one. It must not block

@@ -1,6 +1,7 @@
 package holdfast
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -86,10 +87,9 @@ func (t *Transport) Update(c Config) error {
 // transparent gzip (answers are read as they are).
 func newTransport(c Config) *http.Transport {
 	clocks := c.Timeout.WithDefaults()
-	dialer := &net.Dialer{Timeout: max(clocks.Connect, 0), KeepAlive: 15 * time.Second}
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            dialer.DialContext,
+		DialContext:            dial(c.Dial, max(clocks.Connect, 0)),
 		ForceAttemptHTTP2:      true,
 		MaxIdleConns:           1024,
 		MaxIdleConnsPerHost:    256,
@@ -99,6 +99,22 @@ func newTransport(c Config) *http.Transport {
 		DisableCompression:     true,
 		MaxResponseHeaderBytes: 256 << 10,
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second},
+	}
+}
+
+// dial returns what opens connections: open, or a net.Dialer, for at most so long;
+// 0 means for as long as it takes.
+func dial(open func(context.Context, string, string) (net.Conn, error), connect time.Duration) func(context.Context, string, string) (net.Conn, error) {
+	if open == nil {
+		return (&net.Dialer{Timeout: connect, KeepAlive: 15 * time.Second}).DialContext
+	}
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		if connect > 0 {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, connect)
+			defer cancel()
+		}
+		return open(ctx, network, address)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/holdfast-gateway/holdfast/gateway/doctor"
+	"github.com/holdfast-gateway/holdfast/gateway/internal/reach"
 )
 
 func (p *program) doctor() *cobra.Command {
@@ -34,7 +35,9 @@ func (p *program) doctor() *cobra.Command {
 			if err != nil {
 				return exit{exitUsage, err}
 			}
-			checks := doctor.Examine(c.Context(), whole, doctor.Options{Timeout: patience})
+			guard := &reach.Guard{}
+			guard.Allow(file.AllowedAddresses())
+			checks := doctor.Examine(c.Context(), whole, doctor.Options{Timeout: patience, Dial: guard.DialContext})
 			if asJSON {
 				err = p.json(checks)
 			} else {

@@ -147,6 +147,7 @@ func TestTheFileBecomesWhatItSays(t *testing.T) {
 		{"largest held answer", c.MaxAnswer, 65536},
 		{"error codes", chat.ErrorCodes, "seed"},
 		{"client retries", chat.ClientRetries, "pace"},
+		{"terminal status", chat.TerminalStatus, 429},
 		{"policy", chat.OnPolicyViolation, "fallback"},
 		{"listed models", strings.Join(f.Models(), " "), "chat claude"},
 	} {

@@ -25,7 +25,7 @@ import (
 //	yaml:",key"          the name this struct stands under in a mapping
 //	yaml:"name,mapping"  a slice written as a mapping, in the order of the file
 //	min, max             bounds of a number, both included
-//	oneof                the words allowed, separated by spaces
+//	oneof                the words or numbers allowed, separated by spaces
 //	yaml:"name,policy"   the settings of a policy room (below)
 //
 // A policy's own struct needs no tags: a key is the field's name in snake case,
@@ -513,6 +513,9 @@ func setBasic(v reflect.Value, text string, tag reflect.StructTag) error {
 			return errors.New("want a whole number")
 		}
 		v.SetInt(n)
+		if err := oneOf(text, tag); err != nil {
+			return err
+		}
 		return inBounds(float64(n), tag)
 	case v.CanFloat():
 		f, err := parseRatio(text)
@@ -531,10 +534,17 @@ func setText(v reflect.Value, text string, tag reflect.StructTag) error {
 			return err
 		}
 	}
+	if err := oneOf(text, tag); err != nil {
+		return err
+	}
+	v.SetString(text)
+	return nil
+}
+
+func oneOf(text string, tag reflect.StructTag) error {
 	if words := strings.Fields(tag.Get("oneof")); len(words) > 0 && !slices.Contains(words, text) {
 		return fmt.Errorf("want %s", alternatives(words))
 	}
-	v.SetString(text)
 	return nil
 }
 

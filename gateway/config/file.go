@@ -223,6 +223,13 @@ type Provider struct {
 	// asked, which need none.
 	APIVersion string `yaml:"api_version"`
 
+	// AllowAddresses are addresses and ranges that base_url may lead to although
+	// they are refused otherwise: loopback behind a name that does not say so (a
+	// name in /etc/hosts), and link-local. It allows more and forbids nothing:
+	// private and public addresses need no word, and metadata services are never
+	// called.
+	AllowAddresses []string `yaml:"allow_addresses"`
+
 	// Auth is configured (default): api_key or keys are sent, and what callers sent
 	// never is; or passthrough: the caller's own credential is sent to this
 	// provider's address and to no other. A caller who also needs a key of this
@@ -294,6 +301,12 @@ type Route struct {
 	// ClientRetries tells SDKs what to do after a final error: stop (default), or
 	// pace: try again when the circuit is probed next.
 	ClientRetries string `yaml:"client_retries" oneof:"stop pace"`
+
+	// TerminalStatus is the status of every final error of this route, when its
+	// attempts are spent or its circuits are open; for clients that look at the
+	// status only. Default: the provider's. What is wrong with a request, a
+	// credential or an account keeps its own.
+	TerminalStatus int `yaml:"terminal_status" oneof:"429 500 502 503 504 529"`
 
 	// OnPolicyViolation is stop (default) or fallback: ask the next target.
 	OnPolicyViolation string `yaml:"on_policy_violation" oneof:"stop fallback"`

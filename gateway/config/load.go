@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"slices"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/holdfast-gateway/holdfast"
 	"github.com/holdfast-gateway/holdfast/concurrency"
+	"github.com/holdfast-gateway/holdfast/gateway/internal/reach"
 	"github.com/holdfast-gateway/holdfast/provider/all"
 )
 
@@ -91,7 +93,7 @@ func (f *File) check() Errors {
 		c.fail([]string{"tls"}, "cert and key go together: name both files or none")
 	}
 	if f.Telemetry.OTLP != "" {
-		c.baseURL([]string{"telemetry", "otlp"}, f.Telemetry.OTLP)
+		c.baseURL([]string{"telemetry", "otlp"}, f.Telemetry.OTLP, nil)
 	}
 	for _, p := range f.Providers {
 		c.provider(p)
@@ -173,9 +175,7 @@ func (c *checker) provider(p Provider) {
 			c.fail(at("kind"), "unknown kind %q%s", kind, suggest(kind, kinds()))
 		}
 	}
-	if p.BaseURL != "" {
-		c.baseURL(at("base_url"), p.BaseURL)
-	}
+	c.reach(p)
 	if p.Auth == "passthrough" && (p.APIKey != "" || len(p.Keys) > 0) {
 		c.fail(at("auth"), "passthrough sends the caller's own credential: take api_key and keys away, or auth")
 	}
@@ -194,7 +194,9 @@ func (c *checker) provider(p Provider) {
 	}
 }
 
-func (c *checker) baseURL(at []string, text string) {
+// baseURL judges where calls are to go; listed are the addresses that are allowed
+// there.
+func (c *checker) baseURL(at []string, text string, listed []netip.Prefix) {
 	u, err := url.Parse(text)
 	switch {
 	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
@@ -203,7 +205,46 @@ func (c *checker) baseURL(at []string, text string) {
 		c.fail(at, "the address may not hold a user, a query or a fragment")
 	case c.isOwn(u):
 		c.fail(at, "this is the gateway's own address: calls would go round in circles")
+	default:
+		if err := reach.Judge(u.Hostname(), listed); err != nil {
+			c.fail(at, "%s", err)
+		}
 	}
+}
+
+// reach judges where a provider answers, and what is allowed there.
+func (c *checker) reach(p Provider) {
+	var listed []netip.Prefix
+	for i, text := range p.AllowAddresses {
+		prefix, err := reach.ParsePrefix(text)
+		if err != nil {
+			c.fail([]string{"providers", p.Name, "allow_addresses", strconv.Itoa(i)}, "%s", err)
+		}
+		listed = append(listed, prefix)
+	}
+	if p.BaseURL != "" {
+		c.baseURL([]string{"providers", p.Name, "base_url"}, p.BaseURL, listed)
+	}
+}
+
+// AllowedAddresses are the addresses that providers' hosts may lead to although
+// they are refused otherwise, by host, for who opens connections.
+func (f *File) AllowedAddresses() map[string][]netip.Prefix {
+	listed := map[string][]netip.Prefix{}
+	for _, p := range f.Providers {
+		base := p.BaseURL
+		if v := all.ByName(p.kind()); v != nil {
+			base = orText(base, v.BaseURL)
+		}
+		u, err := url.Parse(base)
+		for _, text := range p.AllowAddresses {
+			if prefix, bad := reach.ParsePrefix(text); err == nil && bad == nil {
+				host := strings.ToLower(u.Hostname())
+				listed[host] = append(listed[host], prefix)
+			}
+		}
+	}
+	return listed
 }
 
 // isOwn reports whether an address is one that this gateway listens on.
@@ -351,7 +392,7 @@ func (f *File) routeOf(r Route) holdfast.Route {
 	route := holdfast.Route{
 		Name: r.Name, Models: r.models(), Paths: r.Match.Path,
 		Timeout: r.Timeout, Retry: r.Retry, Queue: r.Queue,
-		Recovery: r.Recovery, ClientRetries: r.ClientRetries, OnPolicyViolation: r.OnPolicyViolation,
+		Recovery: r.Recovery, ClientRetries: r.ClientRetries, TerminalStatus: r.TerminalStatus, OnPolicyViolation: r.OnPolicyViolation,
 		ErrorCodes: r.ErrorCodes,
 	}
 	for _, t := range r.Targets {

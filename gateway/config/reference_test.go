@@ -68,7 +68,10 @@ func (r *tables) kind(title string, f field, t reflect.Type) string {
 	if title != "The file" && f.option != "policy" {
 		below = strings.TrimSuffix(title, "`") + "." + f.name + "`"
 	}
+	words := f.tag.Get("oneof")
 	switch {
+	case words != "":
+		return "`" + strings.ReplaceAll(words, " ", "`, `") + "`"
 	case title == "`retry`" && f.name == "jitter":
 		return "`full`, `equal`, `decorrelated`, `none`, `p-retry`, `python-full`"
 	case t == reflect.TypeFor[time.Duration]():
@@ -96,9 +99,6 @@ func (r *tables) kind(title string, f field, t reflect.Type) string {
 		return "whole number"
 	case t.Kind() == reflect.Float64:
 		return "number or share (`0.1`, `10%`)"
-	}
-	if words := f.tag.Get("oneof"); words != "" {
-		return "`" + strings.ReplaceAll(words, " ", "`, `") + "`"
 	}
 	return "word"
 }

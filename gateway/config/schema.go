@@ -82,6 +82,9 @@ func (s schema) scalar(f field, t reflect.Type) map[string]any {
 		values := make([]any, len(words))
 		for i, w := range words {
 			values[i] = w
+			if n, err := strconv.Atoi(w); err == nil {
+				values[i] = n
+			}
 			if w == "true" || w == "false" {
 				values = append(values, w == "true")
 			}

@@ -10,6 +10,7 @@ package doctor
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -21,6 +22,7 @@ import (
 
 	"github.com/holdfast-gateway/holdfast"
 	"github.com/holdfast-gateway/holdfast/call"
+	"github.com/holdfast-gateway/holdfast/gateway/internal/reach"
 	"github.com/holdfast-gateway/holdfast/provider/all"
 	"github.com/holdfast-gateway/holdfast/retry"
 	"github.com/holdfast-gateway/holdfast/timeout"
@@ -53,6 +55,9 @@ type Options struct {
 	Slow    time.Duration // a call that takes longer is a warning; 5s
 	TLS     *tls.Config   // to the providers; nil: the system's authorities
 	Now     func() time.Time
+
+	// Dial opens connections to the targets; nil: a net.Dialer.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 func (o Options) withDefaults() Options {
@@ -64,6 +69,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Dial == nil {
+		o.Dial = (&net.Dialer{}).DialContext
 	}
 	return o
 }
@@ -159,7 +167,11 @@ func (p *patient) connect(ctx context.Context, u *url.URL) bool {
 	if port == "" {
 		port = map[string]string{"https": "443", "http": "80"}[u.Scheme]
 	}
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))
+	conn, err := p.Dial(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))
+	if refused := (*reach.RefusedError)(nil); errors.As(err, &refused) {
+		p.note("connect", began, Failed, "not called: %s", refused)
+		return false
+	}
 	if err != nil {
 		p.note("connect", began, Unreachable, "nobody answers at %s", u.Host)
 		return false
@@ -294,6 +306,7 @@ func (p *patient) transport(k holdfast.Key, record func(*call.Event)) (*holdfast
 	base := http.DefaultTransport.(*http.Transport).Clone() // of the standard library
 	base.TLSClientConfig = p.TLS
 	base.DisableKeepAlives = true
+	base.DialContext = p.Dial
 	return holdfast.NewTransport(holdfast.Config{
 		Routes:    []holdfast.Route{{Name: "doctor", Models: []string{"*"}, Targets: []holdfast.Target{target}}},
 		Retry:     retry.Config{MaxAttempts: 1},

@@ -15,6 +15,7 @@ import (
 
 	"github.com/holdfast-gateway/holdfast/call"
 	"github.com/holdfast-gateway/holdfast/gateway/explain"
+	"github.com/holdfast-gateway/holdfast/gateway/internal/reach"
 )
 
 var began = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
@@ -226,11 +227,12 @@ func TestWhatAProviderWroteCannotCarryASecret(t *testing.T) {
 
 func TestAFaultOfTheConnectionIsNamed(t *testing.T) {
 	for want, err := range map[string]error{
-		"refused":        &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED},
-		"reset":          fmt.Errorf("read: %w", syscall.ECONNRESET),
-		"name_not_found": &net.OpError{Op: "dial", Err: &net.DNSError{Name: "nowhere"}},
-		"unexpected_end": io.ErrUnexpectedEOF,
-		"other":          errors.New("anything"),
+		"refused":           &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED},
+		"reset":             fmt.Errorf("read: %w", syscall.ECONNRESET),
+		"forbidden_address": &net.OpError{Op: "dial", Err: &reach.RefusedError{}},
+		"name_not_found":    &net.OpError{Op: "dial", Err: &net.DNSError{Name: "nowhere"}},
+		"unexpected_end":    io.ErrUnexpectedEOF,
+		"other":             errors.New("anything"),
 	} {
 		b := explain.NewBook(explain.Limits{})
 		e := ended(1, "openai", "key1", call.Transport, 0)

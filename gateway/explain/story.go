@@ -70,7 +70,7 @@ type Attempt struct {
 	Code         string    `json:"code,omitempty" doc:"the provider's code that decided, if it is a plain word"`
 	Category     string    `json:"category,omitempty" doc:"of a policy violation"`
 	Clock        string    `json:"clock,omitempty" doc:"the clock that ended it"`
-	Fault        string    `json:"fault,omitempty" doc:"of the connection: refused, reset, name_not_found, tls, unexpected_end, other"`
+	Fault        string    `json:"fault,omitempty" doc:"of the connection: refused, reset, name_not_found, forbidden_address, tls, unexpected_end, other"`
 	RetryAfterMS float64   `json:"retry_after_ms,omitempty" doc:"the provider's own wait"`
 	FirstTokenMS float64   `json:"first_token_ms,omitempty"`
 	DurationMS   float64   `json:"duration_ms" doc:"from sending to the end of its body"`

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"time"
 	"unicode"
+
+	"github.com/holdfast-gateway/holdfast/gateway/internal/reach"
 )
 
 // longest is how much of a text that others wrote is kept, in bytes.
@@ -62,9 +64,12 @@ func fault(err error) string {
 	var verification *tls.CertificateVerificationError
 	var unknown x509.UnknownAuthorityError
 	var name x509.HostnameError
+	var forbidden *reach.RefusedError
 	switch {
 	case err == nil:
 		return ""
+	case errors.As(err, &forbidden):
+		return "forbidden_address"
 	case errors.As(err, &dns):
 		return "name_not_found"
 	case errors.Is(err, syscall.ECONNREFUSED):

@@ -34,7 +34,7 @@ func (s *Server) observe() {
 	s.log = slog.New(s.limit.Handler(whole.Handler()))
 	s.traces = traces.New(traces.Options{
 		Outcome: func(e *call.Event) string { return s.metrics.Outcome(e) },
-		Target:  s.upstream, Log: s.log, Version: s.options.Version,
+		Target:  s.upstream, Log: s.log, Version: s.options.Version, Dial: s.reach.DialContext,
 	})
 	s.metrics = telemetry.NewMetrics(telemetry.Sources{
 		Status: s.status, Degraded: s.degraded, Trace: s.traceOf,

@@ -15,6 +15,7 @@ import (
 	"github.com/holdfast-gateway/holdfast/call"
 	"github.com/holdfast-gateway/holdfast/gateway/config"
 	"github.com/holdfast-gateway/holdfast/gateway/edge"
+	"github.com/holdfast-gateway/holdfast/gateway/internal/reach"
 	"github.com/holdfast-gateway/holdfast/gateway/keys"
 	"github.com/holdfast-gateway/holdfast/gateway/telemetry"
 )
@@ -48,6 +49,7 @@ type Server struct {
 	current  atomic.Pointer[loaded]
 	draining atomic.Bool
 	started  time.Time
+	reach    reach.Guard // opens every connection that is not a caller's
 
 	desk
 	main, admin       *http.Server
@@ -87,6 +89,8 @@ func New(file *config.File, o Options) (*Server, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{options: o, log: o.Log, path: file.Path(), started: time.Now()}
+	s.reach.Dialer.KeepAlive = 15 * time.Second
+	s.reach.Refused = func(e *reach.RefusedError) { s.log.Warn("an address is not called", "error", e.Error()) }
 	s.calls, s.cut = context.WithCancelCause(context.Background())
 	s.observe()
 	s.remember()
@@ -108,6 +112,7 @@ func (s *Server) transportConfig(file *config.File) (holdfast.Config, error) {
 		return c, err
 	}
 	c.Recorder, c.Transport, c.Headers = s.recorder, s.options.Upstream, s.traces.Headers
+	c.Dial = s.reach.DialContext
 	return c, nil
 }
 
@@ -121,6 +126,7 @@ func (s *Server) adopt(file *config.File) {
 		}
 	}
 	s.current.Store(l)
+	s.reach.Allow(file.AllowedAddresses())
 	s.metrics.Reloaded(true)
 	s.retell(file)
 	s.keep(file)

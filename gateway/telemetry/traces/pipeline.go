@@ -46,7 +46,7 @@ func (t *Tracer) start(c Config) (*pipeline, error) {
 	if c.Endpoint == "" {
 		return p, nil
 	}
-	wire := &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: 1, IdleConnTimeout: 90 * time.Second, ForceAttemptHTTP2: true}
+	wire := &http.Transport{Proxy: http.ProxyFromEnvironment, DialContext: t.options.Dial, MaxIdleConnsPerHost: 1, IdleConnTimeout: 90 * time.Second, ForceAttemptHTTP2: true}
 	exporter, err := otlptracehttp.New(context.Background(), // only keeps it; nothing is sent
 		otlptracehttp.WithEndpointURL(c.spansAddress()),
 		otlptracehttp.WithHTTPClient(&http.Client{Transport: wire, CheckRedirect: stay}),

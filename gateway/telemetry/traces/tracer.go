@@ -3,6 +3,7 @@ package traces
 import (
 	"context"
 	"log/slog"
+	"net"
 	"net/http"
 	"reflect"
 	"sync"
@@ -19,6 +20,9 @@ type Options struct {
 	Target  func(name string) Upstream // what is known of a target
 	Log     *slog.Logger               // hears when spans are not taken; must not block
 	Version string                     // of the gateway
+
+	// Dial opens connections to the collector; nil: a net.Dialer.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // Upstream is what a span says of a target besides its name.
