@@ -31,7 +31,7 @@ var (
 	vocabulary   = []string{"call"}
 	nothing      = []string(nil)
 	whole        = []string{"..."}
-	testImports  = []string{"sim", "fault", "internal/pipenet", "stream"}
+	testImports  = []string{"sim", "fault", "internal/pipenet", "internal/wanted", "stream"}
 	frontDoorFor = []string{
 		"call", "dialect/*", "stream", "provider", "provider/*", "fault", "chaos",
 		"ratelimit", "admission", "timeout", "dispatch", "retry", "breaker", "concurrency", "quota", "target",
@@ -72,7 +72,7 @@ var layers = []layer{
 	// Vendors know the formats and never each other.
 	{folder: "provider", imports: []string{"call", "dialect/*"}},
 	{folder: "provider/all", imports: []string{"provider", "provider/*"}, tests: []string{"call", "dialect/*"}},
-	{folder: "provider/providertest", imports: []string{"call", "dialect/*", "provider"}},
+	{folder: "provider/providertest", imports: []string{"call", "dialect/*", "internal/wanted", "provider"}},
 	{folder: "provider/*", imports: []string{"call", "dialect/*", "provider"}, tests: []string{"provider/providertest"}},
 
 	// Listeners and drivers around the flow, and faults inside it.
@@ -86,6 +86,7 @@ var layers = []layer{
 	{folder: "sim", imports: []string{"fault", "call", "dialect/*"}},
 	{folder: "internal/pipenet", imports: nothing},
 	{folder: "internal/testtool", imports: nothing},
+	{folder: "internal/wanted", imports: nothing},
 	{folder: "examples/...", imports: whole},
 }
 

@@ -19,6 +19,7 @@ import (
 
 	"github.com/holdfast-gateway/holdfast"
 	"github.com/holdfast-gateway/holdfast/call"
+	"github.com/holdfast-gateway/holdfast/internal/wanted"
 	"github.com/holdfast-gateway/holdfast/retry"
 	"github.com/holdfast-gateway/holdfast/sim"
 )
@@ -160,15 +161,10 @@ func TestWhatGoesInComesOutOfTheWire(t *testing.T) {
 func exchanges(t *testing.T) []exchange {
 	t.Helper()
 	all := simulated(t)
-	root := os.Getenv("HOLDFAST_FIXTURES")
+	var root string
+	t.Run("recorded", func(t *testing.T) { root = wanted.Recordings(t) })
 	if root == "" {
-		root = filepath.Join("..", "shared", "fixtures")
-	}
-	if _, err := os.Stat(root); err != nil {
-		t.Run("recorded", func(t *testing.T) {
-			t.Skip("no recordings at HOLDFAST_FIXTURES: only the simulated provider's answers are replayed")
-		})
-		return all
+		return all // the simulated provider's alone
 	}
 	recorded, err := recordings(root)
 	if err != nil {

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/holdfast-gateway/holdfast/internal/wanted"
 )
 
 // exchange is one recorded answer of a true provider.
@@ -26,12 +28,7 @@ func (x exchange) streamed() bool { return strings.HasPrefix(x.kind, "text/event
 // recordings reads the answers that others recorded, where they are at hand.
 func recordings(t *testing.T) (all []exchange) {
 	t.Helper()
-	root := os.Getenv("HOLDFAST_FIXTURES")
-	if root == "" {
-		root = filepath.Join("..", "..", "shared", "fixtures")
-	} else if !filepath.IsAbs(root) {
-		root = filepath.Join("..", root) // from the repository's root
-	}
+	root := wanted.Recordings(t)
 	for _, kind := range []string{"ok", "stream"} {
 		files, _ := filepath.Glob(filepath.Join(root, "*", kind, "*.json"))
 		for _, file := range files {
@@ -43,7 +40,7 @@ func recordings(t *testing.T) (all []exchange) {
 		}
 	}
 	if len(all) == 0 {
-		t.Skip("no recordings at HOLDFAST_FIXTURES")
+		t.Fatalf("no recordings in %s", root)
 	}
 	return all
 }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/holdfast-gateway/holdfast/internal/wanted"
 )
 
 // curls are what people type, in the order of the handbook.
@@ -31,7 +33,7 @@ var curls = []struct {
 
 func TestCurlSeesTheSameThroughTheGateway(t *testing.T) {
 	if _, err := exec.LookPath("curl"); err != nil {
-		t.Skip("curl is not installed")
+		wanted.Missing(t, wanted.Curl, "curl is not installed")
 	}
 	provider := startTape(t)
 	g := serve(t, configuration(provider, clocks{}))
@@ -62,7 +64,7 @@ var ofTheConnection = []string{"date", "connection", "content-length", "transfer
 // scripts, and a stream that broke holds an error event.
 func TestCurlFailsWhereAnAnswerFails(t *testing.T) {
 	if _, err := exec.LookPath("curl"); err != nil {
-		t.Skip("curl is not installed")
+		wanted.Missing(t, wanted.Curl, "curl is not installed")
 	}
 	_, provider := startSim(t)
 	g := serve(t, configuration(provider, short))

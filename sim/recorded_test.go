@@ -8,19 +8,16 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/holdfast-gateway/holdfast/internal/wanted"
 	"github.com/holdfast-gateway/holdfast/sim"
 )
 
 // recorded returns a file of recorded provider traffic, which is not part of the repository.
 func recorded(t *testing.T, name string) string {
 	t.Helper()
-	root := os.Getenv("HOLDFAST_FIXTURES")
-	if root == "" {
-		root = filepath.Join("..", "..", "shared", "fixtures")
-	}
-	b, err := os.ReadFile(filepath.Join(root, name))
+	b, err := os.ReadFile(filepath.Join(wanted.Recordings(t), filepath.FromSlash(name)))
 	if err != nil {
-		t.Skip("no recorded traffic here: set HOLDFAST_FIXTURES to compare with it")
+		t.Fatal(err)
 	}
 	return string(b)
 }

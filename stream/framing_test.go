@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/holdfast-gateway/holdfast/internal/wanted"
 )
 
 // cut feeds a Framing piece by piece, as an Attempt does, and returns what it
@@ -167,13 +169,9 @@ func TestEventStreamReadsMessagesAndRefusesCorruptOnes(t *testing.T) {
 }
 
 func TestEventStreamReadsARecordedAnswer(t *testing.T) {
-	root := os.Getenv("HOLDFAST_FIXTURES")
-	if root == "" {
-		root = filepath.Join("..", "..", "shared", "fixtures")
-	}
-	in, err := os.ReadFile(filepath.Join(root, "bedrock", "stream", "converse-eventstream-binary.body.eventstream.bin"))
+	in, err := os.ReadFile(filepath.Join(wanted.Recordings(t), "bedrock", "stream", "converse-eventstream-binary.body.eventstream.bin"))
 	if err != nil {
-		t.Skip("no recorded traffic: set HOLDFAST_FIXTURES")
+		t.Fatal(err)
 	}
 	frames, framed, err := cut(NewEventStream(), in, func() int { return 7 })
 	if err != nil || len(framed) != len(in) || len(frames) < 3 || !strings.HasPrefix(frames[0], "messageStart|") {

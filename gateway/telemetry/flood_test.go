@@ -21,6 +21,7 @@ import (
 	"github.com/holdfast-gateway/holdfast"
 	"github.com/holdfast-gateway/holdfast/call"
 	"github.com/holdfast-gateway/holdfast/gateway/telemetry"
+	"github.com/holdfast-gateway/holdfast/internal/wanted"
 )
 
 // shared is a log that is read while it is written.
@@ -231,7 +232,7 @@ func heap() int64 {
 func TestPromtoolFindsTheMetricsClean(t *testing.T) {
 	promtool, err := exec.LookPath("promtool")
 	if err != nil {
-		t.Skip("promtool is not here: apt-get install prometheus")
+		wanted.Missing(t, wanted.Prometheus, "promtool is not here: apt-get install prometheus")
 	}
 	m := telemetry.NewMetrics(telemetry.Sources{
 		Status: func() holdfast.Status {
@@ -264,7 +265,7 @@ func TestPromtoolFindsTheMetricsClean(t *testing.T) {
 func TestPrometheusUnderstandsTheQuestionsOfTheHowTo(t *testing.T) {
 	promtool, err := exec.LookPath("promtool")
 	if err != nil {
-		t.Skip("promtool is not here: apt-get install prometheus")
+		wanted.Missing(t, wanted.Prometheus, "promtool is not here: apt-get install prometheus")
 	}
 	page, err := os.ReadFile("../../docs/how-to/prometheus.md")
 	if err != nil {

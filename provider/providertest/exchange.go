@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/holdfast-gateway/holdfast/internal/wanted"
 )
 
 // exchange is one request and the answer to it.
@@ -196,12 +198,5 @@ func repository(t *testing.T) string {
 // fixtures returns where recorded traffic is, or skips the test.
 func fixtures(t *testing.T) string {
 	t.Helper()
-	dir := os.Getenv("HOLDFAST_FIXTURES")
-	if dir == "" {
-		dir = filepath.Join(repository(t), "..", "shared", "fixtures")
-	}
-	if _, err := os.Stat(filepath.Join(dir, "index.json")); err != nil {
-		t.Skipf("no recorded traffic at HOLDFAST_FIXTURES: %v", err)
-	}
-	return dir
+	return wanted.Recordings(t)
 }

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/holdfast-gateway/holdfast/gateway/internal/otlpsink"
+	"github.com/holdfast-gateway/holdfast/internal/wanted"
 )
 
 // collectorVariable makes this test binary a collector instead.
@@ -93,7 +94,7 @@ func prometheus(t *testing.T, target string) (address string, kill func()) {
 	t.Helper()
 	binary, err := exec.LookPath("prometheus")
 	if err != nil {
-		t.Skip("prometheus is not here: apt-get install prometheus")
+		wanted.Missing(t, wanted.Prometheus, "prometheus is not here: apt-get install prometheus")
 	}
 	folder := t.TempDir()
 	file := filepath.Join(folder, "prometheus.yml")
