@@ -15,8 +15,8 @@ type shard struct {
 	mu    sync.Mutex
 	index map[uint64]int32 // by hash
 	cells []cell
-	most  int // cells kept
-	hand  int // the next cell to look at for one to forget
+	most  int    // cells kept
+	hand  int    // the next cell to look at for one to forget
 	full  []cell // meters for new keys when it is full; nil until then
 	count Counts
 	_     [64]byte // neighbours' locks in other cache lines
