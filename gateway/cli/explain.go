@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -109,13 +110,21 @@ func answered(s explain.Story) string {
 	case s.Class == "canceled":
 		return fmt.Sprintf("the caller left after %s and %s", span(s.DurationMS), attempts)
 	case s.Source == "gateway":
-		return listed(", ", fmt.Sprintf("refused %d %s by Holdfast after %s and %s", s.Status, listed(" ", s.Reason), span(s.DurationMS), attempts), own)
+		return listed(", ", fmt.Sprintf("refused %s %s by Holdfast after %s and %s", status(s), listed(" ", s.Reason), span(s.DurationMS), attempts), own)
 	}
-	words := fmt.Sprintf("answered %d %s by %s in %s after %s", s.Status, s.Class, s.Target, span(s.DurationMS), attempts)
+	words := fmt.Sprintf("answered %s %s by %s in %s after %s", status(s), s.Class, s.Target, span(s.DurationMS), attempts)
 	if s.Answered != "" {
 		words += ", as model " + s.Answered
 	}
 	return listed(", ", words, s.Reason, own)
+}
+
+// status is what the caller saw, and what it stands for.
+func status(s explain.Story) string {
+	if s.Original == 0 {
+		return strconv.Itoa(s.Status)
+	}
+	return fmt.Sprintf("%d (terminal_status, instead of %d)", s.Status, s.Original)
 }
 
 // over writes the targets passed over before an attempt, and returns the rest.

@@ -16,6 +16,7 @@ type Summary struct {
 	Stream     bool      `json:"stream"`
 	Running    bool      `json:"running" doc:"the answer has not ended yet"`
 	Status     int       `json:"status,omitempty" doc:"what the caller saw; 0 while running or when the caller left"`
+	Original   int       `json:"original_status,omitempty" doc:"what it would have been, where the route's terminal_status replaced it"`
 	Class      string    `json:"class,omitempty" doc:"how it ended; see the reference of classes"`
 	Reason     string    `json:"reason,omitempty" doc:"why Holdfast refused, or how the answer broke"`
 	Source     string    `json:"source,omitempty" doc:"who made the answer: provider or gateway"`

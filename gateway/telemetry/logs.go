@@ -95,6 +95,9 @@ func (l Logs) callAttrs(e *call.Event) []slog.Attr {
 		slog.Int("status", e.Status), slog.String("outcome", l.Outcome(e)), slog.String("class", o.Class.String()),
 		slog.String("source", e.Source), slog.String("reason", e.Reason), slog.Int("attempts", e.Attempt),
 		slog.String("target", e.Target), slog.String("model", e.Model), slog.String("key", e.Key))
+	if e.Original != 0 {
+		attrs = append(attrs, slog.Int("original_status", e.Original))
+	}
 	return append(attrs, ends(o)...)
 }
 
