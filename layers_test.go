@@ -33,7 +33,7 @@ var (
 	whole        = []string{"..."}
 	testImports  = []string{"sim", "fault", "internal/pipenet", "internal/wanted", "stream"}
 	frontDoorFor = []string{
-		"call", "dialect/*", "stream", "provider", "provider/*", "fault", "chaos",
+		"http1", "call", "dialect/*", "stream", "provider", "provider/*", "fault", "chaos",
 		"ratelimit", "admission", "timeout", "dispatch", "retry", "breaker", "concurrency", "quota", "target",
 		"safety", "capture", "slo", "incident", "probe", "gameday",
 	}
@@ -50,6 +50,7 @@ var layers = []layer{
 	// The ground floor.
 	{folder: "call", imports: nothing},
 	{folder: "fault", imports: nothing},
+	{folder: "http1", imports: nothing}, // the wire to the providers knows nothing of calls
 
 	// Policies know the vocabulary and not each other: what one needs from
 	// another is a function field that the root fills.

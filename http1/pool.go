@@ -1,0 +1,210 @@
+package http1
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+)
+
+// place is where a connection leads. The host is as the URL has it, with or
+// without a port.
+type place struct {
+	tls  bool
+	host string
+}
+
+// pool holds the idle connections, and counts those in use. Connections are
+// never closed under its lock.
+type pool struct {
+	mu      sync.Mutex
+	shelves map[place]*shelf
+	idle    int  // on all shelves
+	shut    bool // emptied, and no request came since
+	timer   *time.Timer
+	armed   bool
+}
+
+// shelf is what the pool knows of one place.
+type shelf struct {
+	idle    []*conn // the oldest first
+	open    int     // idle, in use or being made
+	waiting []chan *conn
+}
+
+// shelf returns the shelf of a place, made if need be. mu is held.
+func (p *pool) shelf(at place) *shelf {
+	s := p.shelves[at]
+	if s == nil {
+		if p.shelves == nil {
+			p.shelves = map[place]*shelf{}
+		}
+		s = &shelf{}
+		p.shelves[at] = s
+	}
+	return s
+}
+
+// take returns the youngest idle connection to a place, nil for none, and those
+// that had been idle for too long.
+func (p *pool) take(at place, tooOld time.Duration) (c *conn, old []*conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.shut = false
+	s := p.shelves[at]
+	if s == nil || len(s.idle) == 0 {
+		return nil, nil
+	}
+	last := len(s.idle) - 1
+	c = s.idle[last]
+	if tooOld > 0 && time.Since(c.since) >= tooOld { // and the others even more so
+		old, s.idle = s.idle, nil
+		p.idle -= len(old)
+		return nil, old
+	}
+	s.idle[last] = nil
+	s.idle = s.idle[:last]
+	p.idle--
+	return c, nil
+}
+
+// room waits until a connection to a place may be made, at most limit at a time.
+// It may return an idle connection instead, or one to close for its room.
+func (p *pool) room(ctx context.Context, at place, limit int) (idle, spare *conn, err error) {
+	p.mu.Lock()
+	s := p.shelf(at)
+	switch {
+	case limit <= 0 || s.open < limit:
+		s.open++
+		p.mu.Unlock()
+		return nil, nil, nil
+	case len(s.idle) > 0: // its room is wanted for a fresh one
+		spare, s.idle = s.idle[0], slices.Delete(s.idle, 0, 1)
+		p.idle--
+		s.open++
+		p.mu.Unlock()
+		return nil, spare, nil
+	}
+	turn := make(chan *conn, 1)
+	s.waiting = append(s.waiting, turn)
+	p.mu.Unlock()
+	select {
+	case idle = <-turn:
+		return idle, nil, nil
+	case <-ctx.Done():
+		return p.unwait(s, turn), nil, context.Cause(ctx)
+	}
+}
+
+// unwait gives a turn up. If it had come already, the connection is returned, or
+// the room is given on.
+func (p *pool) unwait(s *shelf, turn chan *conn) *conn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if at := slices.Index(s.waiting, turn); at >= 0 {
+		s.waiting = slices.Delete(s.waiting, at, at+1)
+		return nil
+	}
+	c := <-turn
+	if c == nil {
+		s.left()
+	}
+	return c
+}
+
+// left says that a connection is gone: its room goes to who waits for it. The
+// pool's mu is held.
+func (s *shelf) left() {
+	if len(s.waiting) == 0 {
+		s.open--
+		return
+	}
+	s.waiting[0] <- nil
+	s.waiting = slices.Delete(s.waiting, 0, 1)
+}
+
+// gone says that a connection to a place was closed, or not made.
+func (p *pool) gone(at place) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.shelves[at]
+	s.left()
+	if s.open == 0 && len(s.idle) == 0 {
+		delete(p.shelves, at)
+	}
+}
+
+// put keeps a connection, unless there are enough.
+func (p *pool) put(c *conn, perHost, inAll int, tooOld time.Duration, reap func()) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.shelf(c.place)
+	if len(s.waiting) > 0 && !p.shut {
+		s.waiting[0] <- c
+		s.waiting = slices.Delete(s.waiting, 0, 1)
+		return true
+	}
+	if p.shut || len(s.idle) >= perHost || p.idle >= inAll {
+		return false
+	}
+	c.since = time.Now()
+	s.idle = append(s.idle, c)
+	p.idle++
+	if tooOld > 0 && !p.armed {
+		p.arm(tooOld, reap)
+	}
+	return true
+}
+
+// arm sets the one timer. mu is held.
+func (p *pool) arm(in time.Duration, reap func()) {
+	p.armed = true
+	if p.timer == nil {
+		p.timer = time.AfterFunc(in, reap)
+		return
+	}
+	p.timer.Reset(in)
+}
+
+// expired takes what has been idle for too long off the shelves, and sets the
+// timer for the next.
+func (p *pool) expired(tooOld time.Duration) (old []*conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.armed = false
+	now, next := time.Now(), tooOld
+	for _, s := range p.shelves {
+		n := 0
+		for n < len(s.idle) && now.Sub(s.idle[n].since) >= tooOld {
+			n++
+		}
+		old = append(old, s.idle[:n]...)
+		s.idle = slices.Delete(s.idle, 0, n)
+		if len(s.idle) > 0 {
+			next = min(next, tooOld-now.Sub(s.idle[0].since))
+		}
+	}
+	p.idle -= len(old)
+	if p.idle > 0 {
+		p.arm(next, nil)
+	}
+	return old
+}
+
+// empty takes everything off the shelves, and lets nothing on until a request
+// comes.
+func (p *pool) empty() (all []*conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.shut = true
+	for _, s := range p.shelves {
+		all = append(all, s.idle...)
+		s.idle = nil
+	}
+	p.idle = 0
+	if p.armed {
+		p.timer.Stop()
+		p.armed = false
+	}
+	return all
+}
