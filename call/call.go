@@ -1,6 +1,7 @@
 package call
 
 import (
+	"math"
 	"time"
 )
 
@@ -24,10 +25,34 @@ type Request struct {
 	Model       string // as asked; "" if the body names none
 	Stream      bool
 	MaxTokens   int      // output tokens asked for; 0 unknown
+	MaxNamed    int      // the largest limit of output that the body names anywhere, 0 none; one that is no count is the largest int
 	Choices     int      // answers asked for (chat "n"); at least 1
+	Tools       int      // tools and functions offered to the model
 	InputTokens int      // estimate: bytes of text / 4
 	Refs        []string // ids of provider-side state the request refers to (previous_response_id, files, containers)
 	Pinned      bool     // bound to the account that made it, with or without an id (encrypted reasoning, signed thinking)
+}
+
+// Limit returns a limit of output that the body names, 0 when it is no count,
+// and remembers the largest: which of two counts is the provider's business.
+func (r *Request) Limit(v Value) int {
+	n, ok := v.Int()
+	if !ok && v.Filled() {
+		n = math.MaxInt
+	}
+	r.MaxNamed = max(r.MaxNamed, n)
+	if !ok {
+		return 0
+	}
+	return n
+}
+
+// Offer counts the tools in a list of them.
+func (r *Request) Offer(tools Value) {
+	_ = tools.Elements(func(Value) bool {
+		r.Tools++
+		return true
+	})
 }
 
 // Tokens estimates what one billed attempt costs in tokens: the input and the
@@ -81,6 +106,24 @@ func (c *Call) Remaining(fallback time.Duration) time.Duration {
 type Usage struct {
 	Input, Output, Cached, Reasoning int
 	Known                            bool
+	Odd                              bool // the provider named something that is no count, or more than MaxUsage
+}
+
+// MaxUsage is the largest count of tokens that is believed of one answer.
+const MaxUsage = 1_000_000_000
+
+// Count returns a count of tokens that the provider names, and whether it is
+// one. What is there and is none (negative, a text, not whole, absurdly large)
+// makes the usage odd.
+func (u *Usage) Count(v Value) (int, bool) {
+	n, ok := v.Int()
+	if ok && n <= MaxUsage {
+		return n, true
+	}
+	if ok || v.Kind() != 0 && v.Kind() != 'n' {
+		u.Odd = true
+	}
+	return 0, false
 }
 
 // Scope says what an Outcome speaks about.
@@ -120,6 +163,7 @@ type Outcome struct {
 	FirstToken time.Duration // from sending to the first meaningful event; 0 if none came
 	Duration   time.Duration // from sending to the end of the body
 	Bytes      int64         // bytes of body read from the provider
+	Produced   int           // estimate of the output in tokens, from the bytes of meaningful events
 	Err        error         // what went wrong underneath, for logs; without body, prompt or key
 }
 

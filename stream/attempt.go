@@ -63,6 +63,7 @@ type Attempt struct {
 	fault   *Fault
 	eof     bool
 	bytes   int64
+	made    produce
 	first   time.Duration
 	commit  bool
 
@@ -311,6 +312,7 @@ func (a *Attempt) judge(n int, f call.Frame) {
 	default:
 	}
 	if f.Kind.Meaningful() {
+		a.made.note(f.Kind, n)
 		a.src.Clocks.Meaningful()
 		a.committed()
 	}
@@ -405,6 +407,7 @@ func (a *Attempt) finish(f *Fault) {
 		o := call.Outcome{
 			Verdict: a.src.Classify(f, &a.stream), Sent: true, Committed: a.commit, Status: a.src.Status,
 			Usage: a.stream.Usage, FirstToken: a.first, Duration: time.Since(a.src.Sent), Bytes: a.bytes,
+			Produced: a.made.tokens(a.whole),
 		}
 		if f != nil {
 			o.Clock, o.Err = f.Clock, f

@@ -26,12 +26,14 @@ func (dialect) Read(body []byte, r *call.Request) error {
 		case "stream":
 			r.Stream = val.True()
 		case "max_completion_tokens":
-			limit, _ = val.Int()
+			limit = r.Limit(val)
 		case "max_tokens":
-			oldLimit, _ = val.Int()
+			oldLimit = r.Limit(val)
 		case "n":
 			n, _ := val.Int()
-			r.Choices = max(1, n)
+			r.Choices = max(1, r.Choices, n)
+		case "tools", "functions":
+			r.Offer(val)
 		}
 		return true
 	})

@@ -77,7 +77,7 @@ func TestAStreamRemembersTheFirstIdentityAndTheLastUsage(t *testing.T) {
 	} {
 		New().Frame(nil, []byte(data), &s)
 	}
-	want := call.Usage{Input: 10, Output: 20, Cached: 4, Reasoning: 5, Known: true}
+	want := call.Usage{Input: 10, Output: 20, Cached: 4, Reasoning: 5, Known: true, Odd: true} // the last names what is no count
 	if s.ID != "a" || s.Model != "m" || s.Usage != want || !s.Started {
 		t.Errorf("got id %q, model %q, usage %+v", s.ID, s.Model, s.Usage)
 	}

@@ -164,22 +164,24 @@ func readUsage(v call.Value, u *call.Usage) {
 	_ = v.Members(func(key []byte, val call.Value) bool {
 		switch string(key) {
 		case "prompt_tokens":
-			got.Input, got.Known = count(val, got.Known)
+			got.Input, got.Known = count(&got, val)
 		case "completion_tokens":
-			got.Output, got.Known = count(val, got.Known)
+			got.Output, got.Known = count(&got, val)
 		case "prompt_tokens_details":
-			got.Cached, _ = val.Get("cached_tokens").Int()
+			got.Cached, _ = got.Count(val.Get("cached_tokens"))
 		case "completion_tokens_details":
-			got.Reasoning, _ = val.Get("reasoning_tokens").Int()
+			got.Reasoning, _ = got.Count(val.Get("reasoning_tokens"))
 		}
 		return true
 	})
+	got.Odd = got.Odd || u.Odd
 	if got.Known {
 		*u = got
 	}
+	u.Odd = got.Odd
 }
 
-func count(v call.Value, known bool) (int, bool) {
-	n, ok := v.Int()
-	return n, ok || known
+func count(u *call.Usage, v call.Value) (n int, known bool) {
+	n, ok := u.Count(v)
+	return n, ok || u.Known
 }

@@ -180,13 +180,13 @@ func readUsage(v call.Value, u *call.Usage) {
 	_ = v.Members(func(key []byte, val call.Value) bool {
 		switch string(key) {
 		case "input_tokens":
-			input, hasInput = val.Int()
+			input, hasInput = u.Count(val)
 		case "cache_creation_input_tokens":
-			created, _ = val.Int()
+			created, _ = u.Count(val)
 		case "cache_read_input_tokens":
-			cached, hasCached = val.Int()
+			cached, hasCached = u.Count(val)
 		case "output_tokens":
-			output, hasOutput = val.Int()
+			output, hasOutput = u.Count(val)
 		}
 		return true
 	})

@@ -25,7 +25,9 @@ func (dialect) Read(body []byte, r *call.Request) error {
 		case "stream":
 			r.Stream = val.True()
 		case "max_tokens":
-			r.MaxTokens, _ = val.Int()
+			r.MaxTokens = r.Limit(val)
+		case "tools":
+			r.Offer(val)
 		case "container": // an id, or an object with one
 			r.Refer(val)
 			r.Refer(val.Get("id"))

@@ -195,19 +195,21 @@ func readUsage(v call.Value, u *call.Usage) {
 	_ = v.Members(func(key []byte, val call.Value) bool {
 		switch string(key) {
 		case "input_tokens":
-			got.Input, in = val.Int()
+			got.Input, in = got.Count(val)
 		case "output_tokens":
-			got.Output, out = val.Int()
+			got.Output, out = got.Count(val)
 		case "input_tokens_details":
-			got.Cached, _ = val.Get("cached_tokens").Int()
+			got.Cached, _ = got.Count(val.Get("cached_tokens"))
 		case "output_tokens_details":
-			got.Reasoning, _ = val.Get("reasoning_tokens").Int()
+			got.Reasoning, _ = got.Count(val.Get("reasoning_tokens"))
 		}
 		return true
 	})
+	got.Odd = got.Odd || u.Odd
 	if got.Known = in || out; got.Known {
 		*u = got
 	}
+	u.Odd = got.Odd
 }
 
 // Answer reads a whole response object. One that is queued or in progress is a

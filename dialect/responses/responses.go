@@ -25,7 +25,9 @@ func (dialect) Read(body []byte, r *call.Request) error {
 		case "stream":
 			r.Stream = val.True()
 		case "max_output_tokens":
-			r.MaxTokens, _ = val.Int()
+			r.MaxTokens = r.Limit(val)
+		case "tools":
+			r.Offer(val)
 		case "previous_response_id":
 			r.Refer(val)
 		case "conversation": // an id, or an object with one

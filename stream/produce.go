@@ -1,0 +1,33 @@
+package stream
+
+import "github.com/holdfast-gateway/holdfast/call"
+
+// bytesPerToken is the rule of thumb for text, as in call.TextTokens.
+const bytesPerToken = 4
+
+// produce estimates how much an answer holds, for when its provider does not
+// say. An event of a stream is mostly wrapping: what the smallest of them weighs
+// is taken for it, and for one token; the rest of the others for their text.
+type produce struct {
+	events, bytes, least int
+}
+
+// note counts a meaningful event of n bytes.
+func (p *produce) note(kind call.FrameKind, n int) {
+	if kind == call.FrameEnd && p.events > 0 { // a terminator holds nothing
+		return
+	}
+	if p.events == 0 || n < p.least {
+		p.least = n
+	}
+	p.events++
+	p.bytes += n
+}
+
+// tokens is the estimate; whole says that the one event was the whole answer.
+func (p *produce) tokens(whole bool) int {
+	if whole {
+		return p.bytes / bytesPerToken
+	}
+	return p.events + (p.bytes-p.events*p.least)/bytesPerToken
+}
