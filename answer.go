@@ -96,11 +96,13 @@ func isStream(h http.Header) bool {
 func foreign(h http.Header) {
 	hopByHop(h)
 	for name := range h {
-		if strings.HasPrefix(strings.ToLower(name), "x-holdfast-") {
+		if speaksToUs(name) {
 			delete(h, name)
 		}
 	}
 }
+
+var connectionOnly = []string{"Connection", "Proxy-Connection", "Keep-Alive", "Te", "Transfer-Encoding", "Upgrade", "Proxy-Authenticate"}
 
 // hopByHop removes the headers that belong to one connection.
 func hopByHop(h http.Header) {
@@ -109,8 +111,8 @@ func hopByHop(h http.Header) {
 			h.Del(strings.TrimSpace(name))
 		}
 	}
-	for _, name := range []string{"Connection", "Proxy-Connection", "Keep-Alive", "Te", "Transfer-Encoding", "Upgrade", "Proxy-Authenticate"} {
-		h.Del(name)
+	for _, name := range connectionOnly {
+		delete(h, name)
 	}
 }
 

@@ -155,7 +155,7 @@ func (s *sending) request() (*http.Request, error) {
 		WroteHeaders: func() { s.sent.Store(true) },
 	})
 	req := in.req.WithContext(ctx)
-	req.Header = in.req.Header.Clone()
+	req.Header = s.copied(in.req.Header)
 	req.URL = s.post.vendor.URL(provider.Place{Base: t.URL, Asked: in.asked(), Model: s.upstream.Model, Version: s.post.version})
 	if !strings.EqualFold(req.URL.Host, in.req.URL.Host) {
 		req.Host = ""
@@ -189,6 +189,19 @@ func (s *sending) request() (*http.Request, error) {
 	return req, nil
 }
 
+// copied returns a copy of a caller's headers. The values are shared, as nobody
+// here changes one, unless an application's own function gets hold of them.
+func (s *sending) copied(from http.Header) http.Header {
+	if s.in.house.config.Headers != nil {
+		return from.Clone()
+	}
+	to := make(http.Header, len(from)+2) // Accept-Encoding and a credential
+	for name, values := range from {
+		to[name] = values[:len(values):len(values)]
+	}
+	return to
+}
+
 // smallBody is up to where a body in parts is copied into one piece, in bytes: a
 // write less. A larger one is sent as it lies.
 const smallBody = 64 << 10
@@ -220,12 +233,22 @@ func carry(req *http.Request, parts [][]byte) {
 	req.Body, _ = req.GetBody()
 }
 
+// speaksToUs reports whether a header is one of ours, in any spelling: a server
+// may take an underscore for a hyphen.
+func speaksToUs(name string) bool {
+	const ours = "x-holdfast-"
+	if len(name) < len(ours) || name[0]|0x20 != 'x' {
+		return false
+	}
+	return strings.HasPrefix(strings.ToLower(strings.ReplaceAll(name, "_", "-")), ours)
+}
+
 // headers removes what must not go upstream and sets the credential.
 func (s *sending) headers(req *http.Request) {
 	h, t := req.Header, s.upstream.Target
 	hopByHop(h)
 	for name := range h {
-		if strings.HasPrefix(strings.ToLower(strings.ReplaceAll(name, "_", "-")), "x-holdfast-") {
+		if speaksToUs(name) {
 			delete(h, name)
 		}
 	}

@@ -73,12 +73,12 @@ type setting struct {
 	fallback time.Duration
 }
 
-func (c *Config) settings() []setting {
+func (c *Config) settings() [10]setting {
 	reasoning := max(reasoningDefault, c.FirstToken)
 	if c.FirstToken < 0 {
 		reasoning = c.FirstToken
 	}
-	return []setting{
+	return [...]setting{
 		{"connect", &c.Connect, 5 * time.Second},
 		{"headers", &c.Headers, -1},
 		{"first_token", &c.FirstToken, 30 * time.Second},

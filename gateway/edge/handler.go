@@ -115,7 +115,7 @@ func (h *Handler) maxBody() int64 { return cmp.Or(h.config.MaxBody(), defaultMax
 
 // ServeHTTP answers one request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	out := newReply(w, h.config.writeStall())
+	out := newReply(w, r, h.config.writeStall())
 	if r.Body != nil && r.Body != http.NoBody && r.ContentLength != 0 {
 		out.asked = &paced{ReadCloser: r.Body, control: out.control, config: &h.config}
 	}

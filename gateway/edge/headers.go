@@ -38,13 +38,19 @@ func isOurs(name string) bool {
 	return strings.HasPrefix(strings.ToLower(strings.ReplaceAll(name, "_", "-")), "x-holdfast-")
 }
 
-// endToEnd returns a copy of headers without those of one connection.
+// endToEnd returns a copy of headers without those of one connection. The values
+// are shared: nobody may change them, only put others in their place.
 func endToEnd(from http.Header) http.Header {
-	to := from.Clone()
-	if to == nil {
-		return http.Header{}
+	to := make(http.Header, len(from)+4) // a few will be added
+	for name, values := range from {
+		to[name] = values[:len(values):len(values)]
 	}
-	for _, line := range from["Connection"] {
+	return connectionless(to)
+}
+
+// connectionless removes the headers of one connection.
+func connectionless(to http.Header) http.Header {
+	for _, line := range to["Connection"] {
 		for name := range strings.SplitSeq(line, ",") {
 			name = http.CanonicalHeaderKey(strings.TrimSpace(name))
 			if !slices.Contains(kept, name) && !isOurs(name) {
@@ -53,9 +59,9 @@ func endToEnd(from http.Header) http.Header {
 		}
 	}
 	for _, name := range hopByHop {
-		to.Del(name)
+		delete(to, name)
 	}
-	to.Del("Expect") // answered here
+	delete(to, "Expect") // answered here
 	return to
 }
 

@@ -22,16 +22,21 @@ type reply struct {
 	control *http.ResponseController
 	stall   time.Duration
 	arrived time.Time
-	flush   bool   // after every write
-	began   bool   // the header has been sent
-	broken  bool   // the answer is not whole and must not look so
-	err     error  // the first write that failed
-	asked   *paced // the request's body; nil when there is none
+	due     time.Time // the write deadline in force; zero: none
+	idle    bool      // the deadline may stay while nothing is written
+	flush   bool      // after every write
+	began   bool      // the header has been sent
+	broken  bool      // the answer is not whole and must not look so
+	err     error     // the first write that failed
+	asked   *paced    // the request's body; nil when there is none
 }
 
-func newReply(w http.ResponseWriter, stall time.Duration) *reply {
-	r := &reply{ResponseWriter: w, control: http.NewResponseController(w), stall: stall, arrived: time.Now()}
-	r.deadline(time.Time{}) // the last request of this connection may have left one
+// newReply returns the answer to a request. HTTP/1 looks at a write deadline only
+// while it writes; one of HTTP/2 ends its stream also in silence.
+func newReply(w http.ResponseWriter, req *http.Request, stall time.Duration) *reply {
+	r := &reply{ResponseWriter: w, control: http.NewResponseController(w), stall: stall, arrived: time.Now(), idle: req.ProtoMajor < 2}
+	r.watch(r.arrived) // the last request of this connection may have left a deadline that has passed
+	r.rest()
 	return r
 }
 
@@ -42,19 +47,19 @@ func (r *reply) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 func (r *reply) WriteHeader(status int) {
 	r.began = true
 	r.asked.part() // writing a header reads what is left of the body
-	r.deadline(time.Now().Add(r.stall))
+	r.watch(time.Now())
 	r.ResponseWriter.WriteHeader(status)
 }
 
 // Write sends bytes to the caller, within the stall time.
 func (r *reply) Write(p []byte) (int, error) {
 	r.began = true
-	r.deadline(time.Now().Add(r.stall))
+	r.watch(time.Now())
 	n, err := r.ResponseWriter.Write(p)
 	if err == nil {
 		err = r.send()
 	}
-	r.deadline(time.Time{}) // silence between events is the upstream's clock, not this one
+	r.rest()
 	if err != nil && r.err == nil {
 		r.err = err
 	}
@@ -64,10 +69,28 @@ func (r *reply) Write(p []byte) (int, error) {
 // finish leaves a deadline for what net/http still has to write.
 func (r *reply) finish() {
 	r.asked.part()
-	r.deadline(time.Now().Add(r.stall))
+	r.watch(time.Now())
+}
+
+// watch sees to it that what is written from now on is cut when the caller does
+// not read for the stall time, less an eighth at most: a deadline a write would
+// cost more than looking at what a stream's event is.
+func (r *reply) watch(now time.Time) {
+	if due := now.Add(r.stall); due.Sub(r.due) > r.stall/8 {
+		r.deadline(due)
+	}
+}
+
+// rest says that nothing is written for now: silence between events is the
+// upstream's clock, not this one.
+func (r *reply) rest() {
+	if !r.idle && !r.due.IsZero() {
+		r.deadline(time.Time{})
+	}
 }
 
 func (r *reply) deadline(t time.Time) {
+	r.due = t
 	_ = r.control.SetWriteDeadline(t) // a writer without deadlines, as in tests, needs none
 }
 
@@ -76,7 +99,7 @@ func (r *reply) deadline(t time.Time) {
 func (r *reply) relay(resp *http.Response, secrets []string) error {
 	defer resp.Body.Close() // at once when the caller is gone: it ends the upstream call
 	header := r.Header()
-	for name, values := range endToEnd(resp.Header) {
+	for name, values := range connectionless(resp.Header) {
 		header[name] = values
 	}
 	clean := newScrubber(onlyWriter{r}, secrets)
@@ -98,7 +121,7 @@ func (r *reply) send() error {
 	if !r.flush {
 		return nil
 	}
-	defer r.deadline(time.Time{})
+	defer r.rest()
 	if err := r.control.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return err
 	}

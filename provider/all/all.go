@@ -88,7 +88,11 @@ func ByHost(host string) *provider.Vendor {
 // Reading returns the vendor that reads a path, and what the path asks for; nil
 // when nobody reads it. Most paths are OpenAI's, so it is asked first.
 func Reading(method, path string) (*provider.Vendor, provider.Endpoint) {
-	for _, v := range append([]*provider.Vendor{ByName(Default)}, vendors...) {
+	first := ByName(Default)
+	if ep := first.Endpoint(method, path); ep.Dialect != nil {
+		return first, ep
+	}
+	for _, v := range vendors {
 		if ep := v.Endpoint(method, path); ep.Dialect != nil {
 			return v, ep
 		}
