@@ -35,7 +35,7 @@ var (
 	frontDoorFor = []string{
 		"http1", "call", "dialect/*", "stream", "provider", "provider/*", "fault", "chaos",
 		"ratelimit", "admission", "timeout", "dispatch", "retry", "breaker", "concurrency", "quota", "target",
-		"safety", "capture", "slo", "incident", "probe", "gameday",
+		"safety", "capture", "slo", "spend", "incident", "probe", "gameday",
 	}
 )
 
@@ -55,6 +55,7 @@ var layers = []layer{
 	// Policies know the vocabulary and not each other: what one needs from
 	// another is a function field that the root fills.
 	{folder: "ratelimit", imports: vocabulary},
+	{folder: "spend", imports: vocabulary},
 	{folder: "admission", imports: vocabulary},
 	{folder: "timeout", imports: vocabulary},
 	{folder: "dispatch", imports: vocabulary},
