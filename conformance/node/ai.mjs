@@ -28,13 +28,17 @@ async function ask(c, model, more) {
   return { ...(await told(c, answer)), parts: kept };
 }
 
+// dated tells whether a dialect's answers have a time. Elsewhere it is the time
+// at which the SDK read them.
+const dated = (c) => !c.flow.toLowerCase().includes("message");
+
 // told is what the program learns, without the headers of the connection.
 async function told(c, answer) {
   const { id, modelId, timestamp } = await answer.response;
   return {
     text: await answer.text, finish: await answer.finishReason, usage: await answer.totalUsage,
     calls: await answer.toolCalls, sources: await answer.sources, reasoning: await answer.reasoningText,
-    provider: await answer.providerMetadata, response: { id, modelId, timestamp },
+    provider: await answer.providerMetadata, response: { id, modelId, timestamp: dated(c) && timestamp },
     steps: (await answer.steps).map(({ content, finishReason, usage }) => ({ content, finishReason, usage })),
   };
 }

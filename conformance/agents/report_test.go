@@ -1,0 +1,7 @@
+package agents
+
+import (
+	"testing"
+)
+
+func report(t *testing.T, results [][]*result) {}
