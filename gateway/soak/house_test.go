@@ -1,0 +1,326 @@
+package soak
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/holdfast-gateway/holdfast/sim"
+)
+
+// clientKey opens the gateway of a run.
+const clientKey = "hf_soak_0123456789abcdefghijklmnopqrstuvwxyz"
+
+// house is a running gateway and the provider behind it, each a process.
+type house struct {
+	t        *testing.T
+	gateway  *exec.Cmd
+	callers  string // host and port
+	admin    string // address, with its scheme
+	provider string // address, with its scheme
+	errors   text
+}
+
+// text is written by several processes at once.
+type text struct {
+	mu   sync.Mutex
+	said bytes.Buffer
+}
+
+func (t *text) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.said.Write(p)
+}
+
+func (t *text) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.said.String()
+}
+
+// open runs both until the test ends. settings is the file without listeners,
+// keys and the providers main and spare, which are one process; PROVIDER in it is
+// that one's address.
+func open(t *testing.T, settings string) *house {
+	t.Helper()
+	h := &house{t: t}
+	first, _ := h.start("provider")
+	h.provider = strings.TrimSpace(first)
+	sum := sha256.Sum256([]byte(clientKey))
+	file := filepath.Join(t.TempDir(), "holdfast.yaml")
+	text := fmt.Sprintf(`version: 1
+listen: 127.0.0.1:0
+admin: {listen: 127.0.0.1:0, pprof: true}
+logs: {format: json}
+keys:
+  soak: {sha256: %s, tenant: soak}
+`, hex.EncodeToString(sum[:])) + strings.ReplaceAll(settings, "PROVIDER", h.provider)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var serving struct{ Msg, Callers, Operators string }
+	first, h.gateway = h.start("gateway", "serve", "-c", file, "--drain-delay", "0s", "--drain", "2s")
+	if err := json.Unmarshal([]byte(first), &serving); err != nil || serving.Msg != "serving" {
+		t.Fatalf("the gateway did not say where it serves: %s%s", first, h.errors.String())
+	}
+	h.callers, h.admin = strings.TrimPrefix(serving.Callers, "http://"), serving.Operators
+	return h
+}
+
+// start runs a child process until the test ends and returns its first line. What
+// it says after that (the access log) is read and dropped.
+func (h *house) start(as string, args ...string) (first string, c *exec.Cmd) {
+	program := os.Args[0]
+	if as == "gateway" {
+		program = cmp.Or(os.Getenv(binary), program)
+	}
+	c = exec.Command(program, args...)
+	c.Env = append(os.Environ(), role+"="+as, "GORACE=atexit_sleep_ms=1", "HOME="+h.t.TempDir(), "XDG_STATE_HOME="+h.t.TempDir())
+	c.Stderr = &h.errors
+	in, err := c.StdinPipe()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	out, err := c.StdoutPipe()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		h.t.Fatal(err)
+	}
+	lines := bufio.NewReaderSize(out, 64<<10)
+	first, _ = lines.ReadString('\n')
+	var reading sync.WaitGroup
+	reading.Go(func() { _, _ = io.Copy(io.Discard, lines) })
+	h.t.Cleanup(func() {
+		_ = in.Close()
+		_ = c.Process.Signal(syscall.SIGTERM)
+		late := time.AfterFunc(30*time.Second, func() { _ = c.Process.Kill() })
+		defer late.Stop()
+		reading.Wait()
+		_ = c.Wait()
+		if strings.Contains(h.errors.String(), "DATA RACE") || strings.Contains(h.errors.String(), "panic") {
+			h.t.Errorf("the %s said\n%s", as, h.errors.String())
+		}
+	})
+	return first, c
+}
+
+// vitals are what a process holds.
+type vitals struct {
+	goroutines, descriptors int
+	rss, heap               int64 // bytes
+}
+
+// operators is the client of everything that is not load.
+var operators = &http.Client{Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 2}}
+
+func (h *house) get(url string) []byte {
+	h.t.Helper()
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, url, nil)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	resp, err := operators.Do(req)
+	if err != nil {
+		h.t.Fatalf("%s\n%s", err, h.errors.String())
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		h.t.Fatalf("GET %s: %d %.200s, %v", url, resp.StatusCode, text, err)
+	}
+	return text
+}
+
+// collect makes the gateway collect its garbage, twice: what pools keep survives
+// once.
+func (h *house) collect() {
+	for range 2 {
+		_ = h.get(h.admin + "/debug/pprof/heap?gc=1")
+	}
+}
+
+func (h *house) vitals() vitals {
+	m := h.metrics()
+	return vitals{
+		goroutines: int(m["go_goroutines"]), descriptors: int(m["process_open_fds"]),
+		rss: int64(m["process_resident_memory_bytes"]), heap: int64(m["go_memstats_heap_alloc_bytes"]),
+	}
+}
+
+// metrics are all series of the gateway, by name and labels as they are written.
+func (h *house) metrics() map[string]float64 {
+	all := map[string]float64{}
+	for line := range strings.Lines(string(h.get(h.admin + "/metrics"))) {
+		at := strings.LastIndexByte(line, ' ')
+		if at < 0 || line[0] == '#' {
+			continue
+		}
+		if v, err := strconv.ParseFloat(strings.TrimSpace(line[at:]), 64); err == nil {
+			all[line[:at]] = v
+		}
+	}
+	return all
+}
+
+// sum adds up the series that begin with a prefix and hold all parts.
+func sum(series map[string]float64, prefix string, parts ...string) (total float64) {
+	for name, v := range series {
+		if !strings.HasPrefix(name, prefix) {
+			continue
+		}
+		holds := true
+		for _, part := range parts {
+			holds = holds && strings.Contains(name, part)
+		}
+		if holds {
+			total += v
+		}
+	}
+	return total
+}
+
+// rest lets go of the connections between gateway and provider that nobody uses:
+// how many there are depends on the moment, and they are no leak.
+func (h *house) rest() { _ = h.get(h.provider + "/soak/rest") }
+
+// back waits up to five seconds for goroutines and descriptors to be what they
+// were, give or take ten, and returns what they are then.
+func (h *house) back(to vitals) vitals {
+	var v vitals
+	for until := time.Now().Add(5 * time.Second); ; time.Sleep(200 * time.Millisecond) {
+		h.rest()
+		if v = h.vitals(); time.Now().After(until) || near(v.goroutines, to.goroutines) && near(v.descriptors, to.descriptors) {
+			return v
+		}
+	}
+}
+
+func near(a, b int) bool { return max(a, b)-min(a, b) <= 10 }
+
+// quiet returns the vitals when goroutines and descriptors have stopped changing.
+func (h *house) quiet() vitals {
+	h.rest()
+	last := h.vitals()
+	for same, i := 0, 0; same < 5 && i < 100; i++ {
+		time.Sleep(100 * time.Millisecond)
+		h.rest()
+		now := h.vitals()
+		if same++; now.goroutines != last.goroutines || now.descriptors != last.descriptors {
+			same = 0
+		}
+		last = now
+	}
+	return last
+}
+
+// underWay is how many calls the gateway has at its targets.
+func (h *house) underWay() int { return int(sum(h.metrics(), "holdfast_attempts_in_flight")) }
+
+// until waits for something to become true and fails the test if it takes longer
+// than a time.
+func (h *house) until(what string, within time.Duration, is func() bool) {
+	h.t.Helper()
+	for end := time.Now().Add(within); !is(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			h.t.Fatalf("%s: not within %s", what, within)
+		}
+	}
+}
+
+// rss is the memory that the gateway holds now, without asking it.
+func (h *house) rss() int64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", h.gateway.Process.Pid))
+	if err != nil {
+		h.t.Skip("no /proc to read memory from")
+	}
+	pages, _ := strconv.ParseInt(strings.Fields(string(text))[1], 10, 64)
+	return pages * int64(os.Getpagesize())
+}
+
+// cpu is the processor time that the gateway has used.
+func (h *house) cpu() time.Duration {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", h.gateway.Process.Pid))
+	if err != nil {
+		h.t.Skip("no /proc to read processor time from")
+	}
+	_, rest, _ := strings.Cut(string(text), ") ")
+	fields := strings.Fields(rest)
+	user, _ := strconv.ParseInt(fields[11], 10, 64)
+	system, _ := strconv.ParseInt(fields[12], 10, 64)
+	return time.Duration(user+system) * 10 * time.Millisecond
+}
+
+// highest samples the gateway's memory until stop is called, which returns the most.
+func (h *house) highest() (stop func() int64) {
+	most, done, ended := h.rss(), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-done:
+				return
+			case <-time.After(100 * time.Millisecond):
+				most = max(most, h.rss())
+			}
+		}
+	}()
+	return func() int64 {
+		close(done)
+		<-ended
+		return max(most, h.rss())
+	}
+}
+
+// turn sets dials of the provider.
+func (h *house) turn(dials string) {
+	h.t.Helper()
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, h.provider+"/sim/dials", strings.NewReader(dials))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	resp, err := operators.Do(req)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if text, _ := io.ReadAll(resp.Body); resp.StatusCode != http.StatusOK {
+		h.t.Fatalf("the provider's dials: %s", text)
+	}
+}
+
+// attempts are what the provider saw, after the one of that number.
+func (h *house) attempts(since uint64) []sim.Attempt {
+	var list []sim.Attempt
+	if err := json.Unmarshal(h.get(fmt.Sprintf("%s/sim/log?since=%d", h.provider, since)), &list); err != nil {
+		h.t.Fatal(err)
+	}
+	return list
+}
+
+// counts are the provider's sums.
+func (h *house) counts() sim.Counts {
+	var c sim.Counts
+	if err := json.Unmarshal(h.get(h.provider+"/sim/counts"), &c); err != nil {
+		h.t.Fatal(err)
+	}
+	return c
+}
