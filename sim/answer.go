@@ -3,6 +3,7 @@ package sim
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -33,6 +34,7 @@ type answer struct {
 	ending  ending
 	tool    string // the tool called, if the ending is toolCall
 	input   int    // tokens of the prompt
+	cached  int    // of these, read from a cache
 }
 
 func (a answer) text() string { return strings.Join(a.tokens, "") }
@@ -40,6 +42,7 @@ func (a answer) text() string { return strings.Join(a.tokens, "") }
 // compose makes the answer to c's request under its fault.
 func (c *call) compose() answer {
 	a := answer{req: c.req, id: newID(), created: time.Now(), ending: finished, input: c.req.inputTokens()}
+	a.cached = share(a.input, c.dials.CachedShare)
 	if t, ok := c.req.wantsTool(); ok {
 		a.tool, a.ending = t.name(), toolCall
 		a.tokens = pieces(string(arguments(t.schema(), c.voice(""))), echoPiece/2)
@@ -99,6 +102,9 @@ func (c *call) words() []string {
 // tokens needs an answer that is longer.
 func (c *call) natural() int {
 	n := c.dials.outputTokens()
+	if c.dials.OutputSpread > 0 {
+		n = max(1, share(n, math.Exp(c.dials.OutputSpread*c.voice("length").NormFloat64())))
+	}
 	switch c.fault.Kind {
 	case fault.Cut, fault.CutClean, fault.Stall, fault.ErrorAfter, fault.BadEvent:
 		if c.fault.N >= n {

@@ -50,7 +50,7 @@ func (p *Provider) serve(w http.ResponseWriter, r *http.Request, e endpoint) {
 	c.style = styleOf(e.dialect, r)
 	c.begin()
 	defer c.end()
-	if !c.read() || !c.authorised() || !p.gate.enter(c.ctx, c.dials.Parallel) {
+	if !c.read() || !c.authorised() || !c.wait(0) || !p.gate.enter(c.ctx, c.dials.Parallel) {
 		return
 	}
 	defer func() { p.gate.leave(p.Dials().Parallel) }()
@@ -113,7 +113,7 @@ func (c *call) read() bool {
 	}
 	c.pick()
 	c.pace = paceOf(c.dials, c.dialect, c.req.stream, c.rng)
-	if c.fault.Kind == fault.SlowMode && c.rng.IntN(c.fault.N) == 0 {
+	if c.fault.Kind == fault.SlowMode && c.rng.IntN(c.fault.N) == 0 || c.dials.SlowShare > 0 && c.rng.Float64() < c.dials.SlowShare {
 		c.pace = c.pace.slow()
 	}
 	c.note(func(a *Attempt) {
@@ -216,21 +216,6 @@ func (c *call) firstSeen() firstSeen {
 	})
 }
 
-// wait waits and reports whether the caller is still there.
-func (c *call) wait(d time.Duration) bool {
-	if d <= 0 {
-		return c.ctx.Err() == nil
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-c.ctx.Done():
-		return false
-	}
-}
-
 // refuse answers with an error, after the delay that the dials put before headers.
 func (c *call) refuse(e fault.Error) {
 	if !c.wait(c.dials.scale(c.dials.HeaderDelay)) {
@@ -241,7 +226,7 @@ func (c *call) refuse(e fault.Error) {
 		e.Status, body = p.refusal(e)
 	}
 	c.head(e.Status, e.Header(c.style), len(body))
-	c.completed = c.write(body)
+	c.completed = c.write(body) && !c.broken
 }
 
 // reset closes the connection before any byte; with TCP the caller sees a RST.
@@ -259,7 +244,7 @@ func (c *call) reset() {
 func (c *call) empty() {
 	if c.wait(c.pace.headers) {
 		c.head(c.fault.N, contentType(c.req.stream), 0)
-		c.completed = c.write(nil)
+		c.completed = c.write(nil) && !c.broken
 	}
 }
 
@@ -275,7 +260,7 @@ func (c *call) flood() {
 			return
 		}
 	}
-	c.completed = true
+	c.completed = !c.broken
 }
 
 func contentType(stream bool) http.Header {
@@ -306,7 +291,7 @@ func (c *call) vendorHeaders(h http.Header, status int) {
 		seconds, _ := strconv.Atoi(h.Get("Retry-After"))
 		throttled = time.Duration(seconds) * time.Second
 	}
-	c.p.meters.headers(h, c.style, c.dials, throttled)
+	c.p.meters.tellLimits(h, c.style, c.dials, throttled)
 	if c.style == fault.Anthropic {
 		h.Set("Request-Id", c.id)
 		h.Set("Anthropic-Organization-Id", "00000000-0000-4000-8000-000000000000")
@@ -318,10 +303,15 @@ func (c *call) vendorHeaders(h http.Header, status int) {
 	h.Set("Openai-Processing-Ms", strconv.FormatInt(time.Since(c.attempt.Received).Milliseconds(), 10))
 }
 
-// write sends b at once and reports whether the caller is still there.
+// write sends b at once and reports whether the call goes on: while the caller is
+// there, or to its end where work once begun is finished.
 func (c *call) write(b []byte) bool {
-	if c.broken || c.ctx.Err() != nil {
-		return false
+	if !c.here() {
+		c.broken = true
+		return c.works()
+	}
+	if c.p.stalled() > 0 && !c.wait(0) {
+		return c.works()
 	}
 	n, err := c.w.Write(b)
 	if err == nil {
@@ -332,8 +322,11 @@ func (c *call) write(b []byte) bool {
 	}
 	c.broken = err != nil
 	c.note(func(a *Attempt) { a.Bytes += int64(n) })
-	return err == nil
+	return err == nil || c.works()
 }
+
+// here reports whether the caller is still there.
+func (c *call) here() bool { return !c.broken && c.ctx.Err() == nil }
 
 // abort drops the connection after what has been written.
 func (c *call) abort() { panic(http.ErrAbortHandler) }

@@ -104,7 +104,7 @@ func (v *chatVoice) envelope(kind string, choices json.RawMessage, usage any) js
 
 func (v *chatVoice) usage() json.RawMessage {
 	return object("prompt_tokens", v.input, "completion_tokens", len(v.tokens), "total_tokens", v.input+len(v.tokens),
-		"prompt_tokens_details", object("cached_tokens", 0, "audio_tokens", 0),
+		"prompt_tokens_details", object("cached_tokens", v.cached, "audio_tokens", 0),
 		"completion_tokens_details", object("reasoning_tokens", 0, "audio_tokens", 0,
 			"accepted_prediction_tokens", 0, "rejected_prediction_tokens", 0))
 }

@@ -24,9 +24,10 @@ func (p *Provider) controls() *http.ServeMux {
 		w.WriteHeader(http.StatusNoContent)
 	})
 	mux.HandleFunc("GET /sim/counts", func(w http.ResponseWriter, r *http.Request) { reply(w, http.StatusOK, p.Counts()) })
+	mux.HandleFunc("GET /sim/spent", func(w http.ResponseWriter, r *http.Request) { reply(w, http.StatusOK, p.Spent()) })
 	mux.HandleFunc("GET /sim/faults", func(w http.ResponseWriter, r *http.Request) { reply(w, http.StatusOK, fault.List()) })
 	mux.HandleFunc("/sim/", func(w http.ResponseWriter, r *http.Request) {
-		refuse(w, http.StatusNotFound, "sim: there are /sim/dials, /sim/log, /sim/counts and /sim/faults")
+		refuse(w, http.StatusNotFound, "sim: there are /sim/dials, /sim/log, /sim/counts, /sim/spent and /sim/faults")
 	})
 	return mux
 }

@@ -32,6 +32,27 @@ type Dials struct {
 	RequestsPerMinute int // refuse above with a true 429; no limit
 	TokensPerMinute   int // input and reserved output; no limit
 	Parallel          int // calls worked on at a time, the others wait without end; no limit
+
+	// Accounting is whose way to count TokensPerMinute has, one of Accountings(),
+	// with that provider's headers and with debts; default: the dialect's vendor's,
+	// without what comes back.
+	Accounting      string
+	OutputPerMinute int     // Anthropic's own limit on output tokens; a fifth of TokensPerMinute
+	CachedShare     float64 // part of each prompt that is read from a cache, 0-1; 0
+	OutputSpread    float64 // sigma of the lognormal lengths of answers around OutputTokens, 0-3; 0
+
+	// Slots makes the provider an engine with that many slots and one queue in
+	// order of arrival: a prompt takes PrefillPerToken for each of its tokens, then
+	// tokens come at TokenInterval, and when all slots are busy that takes
+	// BatchSlowdown times as long on top. It works on after a caller has left, in
+	// the queue too. No engine.
+	Slots           int
+	PrefillPerToken time.Duration // 0
+	BatchSlowdown   float64       // 0-100; 0
+
+	SlowShare  float64       // part of the calls that are ten times slower, 0-1; 0
+	StallAfter time.Duration // when everything stops, after this dial or the next was turned; 0
+	StallFor   time.Duration // for how long; not at all
 }
 
 // Calibrated returns dials with the waiting times of true providers: a lognormal
@@ -56,6 +77,16 @@ func (d Dials) Validate() error {
 	report(d.RequestsPerMinute < 0, "requests_per_minute: %d is negative", d.RequestsPerMinute)
 	report(d.TokensPerMinute < 0, "tokens_per_minute: %d is negative", d.TokensPerMinute)
 	report(d.Parallel < 0, "parallel: %d is negative", d.Parallel)
+	report(d.Accounting != "" && billerNamed(d.Accounting) == nil, "accounting: no %q; there are %v", d.Accounting, Accountings())
+	report(d.OutputPerMinute < 0, "output_per_minute: %d is negative", d.OutputPerMinute)
+	report(!(d.CachedShare >= 0 && d.CachedShare <= 1), "cached_share: %v is not within 0-1", d.CachedShare)
+	report(!(d.OutputSpread >= 0 && d.OutputSpread <= 3), "output_spread: %v is not within 0-3", d.OutputSpread)
+	report(d.Slots < 0, "slots: %d is negative", d.Slots)
+	report(d.PrefillPerToken < 0, "prefill_per_token: %s is negative", d.PrefillPerToken)
+	report(!(d.BatchSlowdown >= 0 && d.BatchSlowdown <= 100), "batch_slowdown: %v is not within 0-100", d.BatchSlowdown)
+	report(!(d.SlowShare >= 0 && d.SlowShare <= 1), "slow_share: %v is not within 0-1", d.SlowShare)
+	report(d.StallAfter < 0, "stall_after: %s is negative", d.StallAfter)
+	report(d.StallFor < 0, "stall_for: %s is negative", d.StallFor)
 	if d.Fault != "" {
 		_, err := fault.Parse(d.Fault)
 		report(err != nil, "fault: %w", err)
@@ -113,6 +144,16 @@ type dialsJSON struct {
 	RequestsPerMinute int     `json:"requests_per_minute"`
 	TokensPerMinute   int     `json:"tokens_per_minute"`
 	Parallel          int     `json:"parallel"`
+	Accounting        string  `json:"accounting"`
+	OutputPerMinute   int     `json:"output_per_minute"`
+	CachedShare       float64 `json:"cached_share"`
+	OutputSpread      float64 `json:"output_spread"`
+	Slots             int     `json:"slots"`
+	PrefillPerToken   string  `json:"prefill_per_token"`
+	BatchSlowdown     float64 `json:"batch_slowdown"`
+	SlowShare         float64 `json:"slow_share"`
+	StallAfter        string  `json:"stall_after"`
+	StallFor          string  `json:"stall_for"`
 }
 
 func (d Dials) toJSON() dialsJSON {
@@ -130,6 +171,16 @@ func (d Dials) toJSON() dialsJSON {
 		RequestsPerMinute: d.RequestsPerMinute,
 		TokensPerMinute:   d.TokensPerMinute,
 		Parallel:          d.Parallel,
+		Accounting:        d.Accounting,
+		OutputPerMinute:   d.OutputPerMinute,
+		CachedShare:       d.CachedShare,
+		OutputSpread:      d.OutputSpread,
+		Slots:             d.Slots,
+		PrefillPerToken:   d.PrefillPerToken.String(),
+		BatchSlowdown:     d.BatchSlowdown,
+		SlowShare:         d.SlowShare,
+		StallAfter:        d.StallAfter.String(),
+		StallFor:          d.StallFor.String(),
 	}
 }
 
@@ -190,5 +241,15 @@ func (in dialsJSON) dials(key string) (Dials, error) {
 		RequestsPerMinute: in.RequestsPerMinute,
 		TokensPerMinute:   in.TokensPerMinute,
 		Parallel:          in.Parallel,
+		Accounting:        in.Accounting,
+		OutputPerMinute:   in.OutputPerMinute,
+		CachedShare:       in.CachedShare,
+		OutputSpread:      in.OutputSpread,
+		Slots:             in.Slots,
+		PrefillPerToken:   duration("prefill_per_token", in.PrefillPerToken),
+		BatchSlowdown:     in.BatchSlowdown,
+		SlowShare:         in.SlowShare,
+		StallAfter:        duration("stall_after", in.StallAfter),
+		StallFor:          duration("stall_for", in.StallFor),
 	}, errors.Join(errs...)
 }

@@ -17,12 +17,16 @@ func (c *call) generate() {
 		return
 	}
 	a := c.compose()
-	if wait := c.p.meters.admit(c.dials, c.reserved(a)); wait > 0 {
+	if wait := c.bill(a); wait > 0 {
 		c.refuse(fault.RateLimited(c.style, wait))
 		return
 	}
 	c.note(func(t *Attempt) { t.InputTokens = a.input })
-	defer c.account()
+	defer c.account(a)
+	if !c.occupy() {
+		return
+	}
+	defer c.vacate()
 	voice := voiceIn(a)
 	c.store(voice)
 	if p := c.p.vendor; p != nil && p.voice != nil {
@@ -41,13 +45,6 @@ func (c *call) store(v dialectVoice) {
 	if r, ok := v.(*responsesVoice); ok && c.req.store {
 		c.p.responses.update(r.responseID(), func(json.RawMessage, bool) json.RawMessage { return r.whole() })
 	}
-}
-
-// account charges the output that was sent.
-func (c *call) account() {
-	sent := 0
-	c.note(func(t *Attempt) { sent = t.Tokens })
-	c.p.meters.spend(c.dials, sent)
 }
 
 // reserved is what the vendor charges on arrival: OpenAI also the output it might send.
@@ -109,7 +106,7 @@ func (c *call) stream(v dialectVoice, tokens []string) {
 		c.ping(v)
 		return
 	}
-	if !c.write(nil) || !c.writeAll(v.start()) || !c.wait(c.firstToken()) || !c.writeAll(v.open()) {
+	if !c.write(nil) || !c.writeAll(v.start()) || !c.wait(c.firstToken()+c.prefill()) || !c.writeAll(v.open()) {
 		return
 	}
 	if c.speak(v, tokens) {
@@ -142,7 +139,7 @@ func (c *call) speak(v dialectVoice, tokens []string) bool {
 			c.breakOff(v, func() []byte { return v.token(token) })
 			return false
 		}
-		if i > 0 && !c.wait(c.pace.interval) {
+		if i > 0 && !c.wait(c.decode()) {
 			return false
 		}
 		frame := v.token(token)
@@ -152,13 +149,13 @@ func (c *call) speak(v dialectVoice, tokens []string) bool {
 		if !c.write(frame) {
 			return false
 		}
-		c.note(func(a *Attempt) { a.Tokens++ })
+		c.produced(1)
 	}
 	if breaks == len(tokens) {
 		c.breakOff(v, func() []byte { return v.finish()[0] })
 		return false
 	}
-	return c.ctx.Err() == nil
+	return c.here()
 }
 
 // breakingPoint is the number of tokens after which the fault comes, at the latest before
@@ -190,7 +187,7 @@ func (c *call) conclude(v dialectVoice) {
 	if !c.writeAll(v.finish()) || c.fault.Kind == fault.NoDone {
 		return
 	}
-	c.completed = c.write(v.end())
+	c.completed = c.write(v.end()) && !c.broken
 	if c.fault.Kind == fault.NeverCloses {
 		<-c.ctx.Done()
 	}
@@ -218,7 +215,7 @@ func (c *call) whole(body json.RawMessage, n int) {
 		c.slowWhole(body)
 		return
 	}
-	if !c.wait(c.pace.body(n)) {
+	if !c.wait(c.prefill()) || !c.compute(n) {
 		return
 	}
 	switch c.fault.Kind {
@@ -233,14 +230,14 @@ func (c *call) whole(body json.RawMessage, n int) {
 		return
 	}
 	c.head(http.StatusOK, contentType(false), len(body))
-	c.completed = c.write(body)
+	c.completed = c.write(body) && !c.broken
 	c.said(n)
 }
 
-// said records the tokens of a whole answer once it is out.
+// said records the tokens of a whole answer once it is out, or made for nobody.
 func (c *call) said(n int) {
-	if c.completed {
-		c.note(func(a *Attempt) { a.Tokens = n })
+	if c.completed || c.works() {
+		c.produced(n)
 	}
 }
 
@@ -248,7 +245,7 @@ func (c *call) said(n int) {
 func (c *call) slowWhole(body json.RawMessage) {
 	c.head(http.StatusOK, contentType(false), len(body))
 	if c.write(nil) && c.wait(c.fault.Duration()) {
-		c.completed = c.write(body)
+		c.completed = c.write(body) && !c.broken
 	}
 }
 
@@ -265,7 +262,7 @@ func (c *call) hang(body json.RawMessage) {
 		}
 		return
 	case fault.NeverCloses:
-		c.completed = c.write(body)
+		c.completed = c.write(body) && !c.broken
 		<-c.ctx.Done()
 		return
 	}

@@ -30,7 +30,7 @@ type Attempt struct {
 	Completed   bool      `json:"completed"`     // a whole answer was written, of whatever status
 	Bytes       int64     `json:"bytes"`         // of the body sent
 	InputTokens int       `json:"input_tokens"`  // as estimated, four bytes each
-	Tokens      int       `json:"output_tokens"` // content tokens sent
+	Tokens      int       `json:"output_tokens"` // content tokens made: sent, or for nobody where work goes on
 }
 
 // Counts are the sums over all attempts since the start or the last clearing of the log,

@@ -7,8 +7,6 @@ import (
 	"strconv"
 	"sync"
 	"time"
-
-	"github.com/holdfast-gateway/holdfast/fault"
 )
 
 // What the headers announce where the dials set no limit: more than any test asks for.
@@ -34,7 +32,8 @@ func (b *bucket) fill(now time.Time, limit int) {
 	b.at = now
 }
 
-func (b *bucket) take(n int) { b.level = max(0, b.level-float64(n)) }
+// take may leave a debt.
+func (b *bucket) take(n int) { b.level = min(b.limit, b.level-float64(n)) }
 
 // wait is the time until n are there; what is more than the limit never comes, and waits
 // for a full bucket.
@@ -43,7 +42,7 @@ func (b *bucket) wait(n int) time.Duration {
 	return time.Duration(max(0, missing) / b.limit * float64(time.Minute))
 }
 
-func (b *bucket) remaining() int { return int(b.level) }
+func (b *bucket) remaining() int { return max(0, int(b.level)) }
 
 func (b *bucket) reset() time.Duration { return b.wait(int(math.Ceil(b.limit))) }
 
@@ -53,34 +52,61 @@ type meters struct {
 	requests bucket
 	tokens   bucket // OpenAI: input and reserved output; Anthropic: input
 	output   bucket // Anthropic only
+	spent    Spent
 }
 
-// admit charges one call, unless a limit that the dials set is used up: then it charges
-// nothing and returns how long to wait.
-func (m *meters) admit(d Dials, tokens int) (wait time.Duration) {
+// admit charges one call, unless a limit that the dials set is used up: then it
+// charges nothing, or the request itself where refused calls count, and returns
+// how long to wait.
+func (m *meters) admit(d Dials, c charge, errors bool) (wait time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.fill(d)
-	if d.RequestsPerMinute > 0 {
-		wait = m.requests.wait(1)
-	}
-	if d.TokensPerMinute > 0 {
-		wait = max(wait, m.tokens.wait(tokens), m.output.wait(1))
-	}
-	if wait > 0 {
+	if wait = m.wait(d, c); wait > 0 {
+		m.spent.Refused++
+		if errors {
+			m.requests.level = max(0, m.requests.level-1)
+		}
 		return wait
 	}
 	m.requests.take(1)
-	m.tokens.take(tokens)
+	m.spent.Requests++
+	m.charge(c)
 	return 0
 }
 
-// spend charges output that was produced, which Anthropic counts only afterwards.
-func (m *meters) spend(d Dials, output int) {
+// wait is how long a call must wait; 0 is not at all.
+func (m *meters) wait(d Dials, c charge) (wait time.Duration) {
+	if d.RequestsPerMinute > 0 {
+		wait = m.requests.wait(1)
+	}
+	if d.TokensPerMinute == 0 {
+		return wait
+	}
+	if d.Accounting != "" && float64(c.tokens) > m.tokens.limit {
+		return time.Minute // it never fits
+	}
+	wait = max(wait, m.tokens.wait(c.tokens))
+	if d.Accounting == "" || d.Accounting == "anthropic" {
+		wait = max(wait, m.output.wait(1))
+	}
+	return wait
+}
+
+// spend charges what is known only afterwards: output that was produced, less
+// what was held and not used.
+func (m *meters) spend(d Dials, c charge) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.fill(d)
-	m.output.take(output)
+	m.charge(c)
+}
+
+func (m *meters) charge(c charge) {
+	m.tokens.take(c.tokens)
+	m.output.take(c.output)
+	m.spent.Tokens += c.tokens
+	m.spent.Output += c.output
 }
 
 func (m *meters) fill(d Dials) {
@@ -88,7 +114,7 @@ func (m *meters) fill(d Dials) {
 	tokens := orElse(d.TokensPerMinute, announcedTokens)
 	m.requests.fill(now, orElse(d.RequestsPerMinute, announcedRequests))
 	m.tokens.fill(now, tokens)
-	m.output.fill(now, max(1, tokens/outputShare))
+	m.output.fill(now, orElse(d.OutputPerMinute, max(1, tokens/outputShare)))
 }
 
 func orElse(n, otherwise int) int {
@@ -96,31 +122,6 @@ func orElse(n, otherwise int) int {
 		return otherwise
 	}
 	return n
-}
-
-// headers writes the state of the limits in the vendor's way. throttled, if not zero, is
-// the wait of a 429: then no request is left and the reset is that far away.
-func (m *meters) headers(h http.Header, s fault.Style, d Dials, throttled time.Duration) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.fill(d)
-	requests := gauge{"requests", int(m.requests.limit), m.requests.remaining(), m.requests.reset()}
-	if throttled > 0 {
-		requests.remaining, requests.reset = 0, throttled
-	}
-	tokens := gauge{"tokens", int(m.tokens.limit), m.tokens.remaining(), m.tokens.reset()}
-	if s == fault.OpenAI {
-		requests.openAI(h)
-		tokens.openAI(h)
-		return
-	}
-	output := gauge{"output-tokens", int(m.output.limit), m.output.remaining(), m.output.reset()}
-	input := tokens
-	input.name = "input-tokens"
-	both := gauge{"tokens", input.limit + output.limit, input.remaining + output.remaining, max(input.reset, output.reset)}
-	for _, g := range []gauge{requests, input, output, both} {
-		g.anthropic(h)
-	}
 }
 
 // gauge is one limit as the headers show it.

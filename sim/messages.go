@@ -34,7 +34,7 @@ func (v *messagesVoice) token(s string) []byte {
 
 func (v *messagesVoice) finish() [][]byte {
 	delta := object("stop_reason", v.reason(), "stop_sequence", nil, "stop_details", v.details())
-	usage := object("input_tokens", v.input, "cache_creation_input_tokens", 0, "cache_read_input_tokens", 0,
+	usage := object("input_tokens", v.input-v.cached, "cache_creation_input_tokens", 0, "cache_read_input_tokens", v.cached,
 		"output_tokens", len(v.tokens))
 	return [][]byte{
 		event("content_block_stop", object("type", "content_block_stop", "index", 0)),
@@ -59,7 +59,7 @@ func (v *messagesVoice) whole() json.RawMessage {
 func (v *messagesVoice) message(content json.RawMessage, reason, details any, output int) json.RawMessage {
 	return object("id", "msg_"+v.id, "type", "message", "role", "assistant", "model", v.req.model,
 		"content", content, "stop_reason", reason, "stop_sequence", nil, "stop_details", details,
-		"usage", object("input_tokens", v.input, "cache_creation_input_tokens", 0, "cache_read_input_tokens", 0,
+		"usage", object("input_tokens", v.input-v.cached, "cache_creation_input_tokens", 0, "cache_read_input_tokens", v.cached,
 			"output_tokens", output, "service_tier", "standard"))
 }
 

@@ -188,7 +188,7 @@ func (c *call) embed() {
 		return
 	}
 	input := c.req.inputTokens()
-	if wait := c.p.meters.admit(c.dials, input); wait > 0 {
+	if wait := c.p.meters.admit(c.dials, charge{tokens: input}, false); wait > 0 {
 		c.refuse(fault.RateLimited(c.style, wait))
 		return
 	}

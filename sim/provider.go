@@ -57,6 +57,7 @@ type Provider struct {
 	journal *journal
 	meters  *meters
 	gate    *gate
+	slots   *gate
 
 	seen      *memory[callKey, firstSeen]      // for faults of the first attempt
 	asked     *memory[[sha256.Size]byte, int]  // for faults of the second answer
@@ -65,6 +66,7 @@ type Provider struct {
 
 	mu    sync.Mutex
 	dials Dials
+	stall stall
 }
 
 // callKey tells calls apart: retries have the same body and tag.
@@ -89,7 +91,7 @@ func New(c Config) *Provider {
 		c.LogSize = journalSize
 	}
 	p := &Provider{
-		began: time.Now(), dials: c.Dials, journal: newJournal(c.LogSize), meters: &meters{}, gate: &gate{},
+		began: time.Now(), dials: c.Dials, journal: newJournal(c.LogSize), meters: &meters{}, gate: &gate{}, slots: &gate{},
 		seen:      newMemory[callKey, firstSeen](remembered),
 		asked:     newMemory[[sha256.Size]byte, int](remembered),
 		responses: newMemory[string, json.RawMessage](storedLimit),
@@ -100,6 +102,7 @@ func New(c Config) *Provider {
 			panic("sim: no vendor is named " + c.Vendor)
 		}
 	}
+	p.stall = stallOf(c.Dials)
 	p.mux, p.control = p.routes(), p.controls()
 	return p
 }
@@ -111,9 +114,13 @@ func (p *Provider) SetDials(d Dials) error {
 		return err
 	}
 	p.mu.Lock()
+	if d.StallAfter != p.dials.StallAfter || d.StallFor != p.dials.StallFor {
+		p.stall = stallOf(d)
+	}
 	p.dials = d
 	p.mu.Unlock()
 	p.gate.admit(d.Parallel)
+	p.slots.admit(d.Slots)
 	return nil
 }
 

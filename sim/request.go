@@ -20,6 +20,7 @@ type request struct {
 	includeUsage bool
 	store        bool
 	maxTokens    int // 0: the caller named no limit
+	choices      int // answers asked for, which are charged; one is given
 	turns        []turn
 	tools        []tool
 	toolChoice   json.RawMessage
@@ -72,6 +73,8 @@ func parseRequest(d fault.Dialect, body []byte) (request, error) {
 	req.includeUsage = f.includeUsage()
 	req.structure = f.structure(d)
 	req.maxTokens = f.maxTokens(d)
+	req.choices = 1
+	f.get("n", &req.choices)
 	if user := f.metadataUser(); user != "" {
 		req.user = user
 	}

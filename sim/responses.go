@@ -136,7 +136,7 @@ func (v *responsesVoice) incomplete(status string) any {
 }
 
 func (v *responsesVoice) usage() json.RawMessage {
-	return object("input_tokens", v.input, "input_tokens_details", object("cached_tokens", 0),
+	return object("input_tokens", v.input, "input_tokens_details", object("cached_tokens", v.cached),
 		"output_tokens", len(v.tokens), "output_tokens_details", object("reasoning_tokens", 0),
 		"total_tokens", v.input+len(v.tokens))
 }

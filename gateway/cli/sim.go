@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -41,6 +42,18 @@ func (p *program) sim() *cobra.Command {
 	f.StringVar(&dials.Fault, "fault", "", "`fault` done to every call")
 	f.Float64Var(&dials.FaultProbability, "fault-probability", 0, "chance of that, 0-1 (default 1)")
 	f.StringVar(&dials.RequiredKey, "required-key", "", "refuse every other `key`")
+	f.IntVar(&dials.RequestsPerMinute, "rpm", 0, "requests per minute, refused above with a true 429 (default no limit)")
+	f.IntVar(&dials.TokensPerMinute, "tpm", 0, "tokens per minute, refused above with a true 429 (default no limit)")
+	f.IntVar(&dials.OutputPerMinute, "otpm", 0, "output tokens per minute, where they have their own limit (default a fifth of --tpm)")
+	f.StringVar(&dials.Accounting, "accounting", "", "`provider` whose way to count --tpm has: "+strings.Join(sim.Accountings(), ", "))
+	f.Float64Var(&dials.CachedShare, "cached-share", 0, "part of each prompt that is read from a cache, 0-1")
+	f.Float64Var(&dials.OutputSpread, "output-spread", 0, "sigma of the lognormal lengths of answers, 0-3")
+	f.IntVar(&dials.Slots, "slots", 0, "be an engine with so many slots and one queue, which works on after callers have left")
+	f.DurationVar(&dials.PrefillPerToken, "prefill-per-token", 0, "time the engine needs for each token of a prompt")
+	f.Float64Var(&dials.BatchSlowdown, "batch-slowdown", 0, "how many times longer on top a token takes when all slots are busy")
+	f.Float64Var(&dials.SlowShare, "slow-share", 0, "part of the calls that are ten times slower, 0-1")
+	f.DurationVar(&dials.StallAfter, "stall-after", 0, "time until everything stops")
+	f.DurationVar(&dials.StallFor, "stall-for", 0, "how long everything stops (default not at all)")
 	f.Uint64Var(&dials.Seed, "seed", 0, "seed of words, waits and chances")
 	return c
 }
