@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // parseDuration reads a length of time as Go writes it: 500ms, 30s, 1h30m. It
@@ -84,7 +85,7 @@ func (s *Size) set(text string) error {
 
 // checkSecret says what is wrong with a credential, without repeating it.
 func checkSecret(text string) error {
-	if strings.TrimSpace(text) == "" {
+	if !strings.ContainsFunc(text, func(r rune) bool { return unicode.IsGraphic(r) && !unicode.IsSpace(r) }) {
 		return errors.New("is empty")
 	}
 	if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }) {

@@ -6,12 +6,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/holdfast-gateway/holdfast/call"
 	"github.com/holdfast-gateway/holdfast/concurrency"
 )
 
 // Schema returns the JSON Schema (2020-12) of the file, for editors. It knows
 // shapes, names and words; what only shows between parts of a file, such as a
-// target whose provider does not exist, is for holdfast validate.
+// target whose provider does not exist, is for holdfast validate. What is a secret
+// or the digest of one is writeOnly.
 func Schema() map[string]any {
 	s := schema{definitions: map[string]any{}}
 	root := s.object(reflect.TypeFor[File]())
@@ -63,6 +65,9 @@ func (s schema) single(f field, t reflect.Type) map[string]any {
 	if t.Kind() != reflect.Struct {
 		return s.scalar(f, t)
 	}
+	if t == reflect.TypeFor[Digest]() {
+		return map[string]any{"type": "string", "pattern": digestPattern, "writeOnly": true}
+	}
 	if isWord(t) {
 		return map[string]any{"type": "string", "minLength": 1}
 	}
@@ -73,6 +78,7 @@ func (s schema) single(f field, t reflect.Type) map[string]any {
 }
 
 const (
+	digestPattern   = `^(sha256:)?[0-9a-fA-F]{64}$|\$\{`
 	durationPattern = `^(off|0s?|([0-9.]+(ns|us|µs|ms|s|m|h))+)$`
 	numberPattern   = `^[0-9.]+\s*%?$`
 )
@@ -92,6 +98,8 @@ func (s schema) scalar(f field, t reflect.Type) map[string]any {
 		return anyOf(map[string]any{"enum": values}, word(referencePattern))
 	}
 	switch {
+	case t == reflect.TypeFor[call.Secret]():
+		return map[string]any{"type": []string{"string", "number", "boolean"}, "writeOnly": true}
 	case t == reflect.TypeFor[time.Duration]():
 		return anyOf(word(durationPattern), map[string]any{"const": 0}, word(referencePattern))
 	case reflect.PointerTo(t).Implements(reflect.TypeFor[scalar]()):

@@ -30,13 +30,24 @@ type Digest [sha256.Size]byte
 func DigestOf(secret string) Digest { return sha256.Sum256([]byte(secret)) }
 
 // ParseDigest reads a digest as configuration files hold it: 64 hexadecimal
-// digits, with or without "sha256:" before them.
+// digits, with or without "sha256:" before them. That of an empty key, of a blank
+// or the end of a line, as a shell makes them by mistake, and one of zeros are
+// refused. The error holds no part of text.
 func ParseDigest(text string) (Digest, error) {
 	raw, err := hex.DecodeString(strings.TrimPrefix(text, "sha256:"))
 	if err != nil || len(raw) != sha256.Size {
 		return Digest{}, errors.New("want the SHA-256 digest of a key, 64 hexadecimal digits; holdfast key new makes both")
 	}
-	return Digest(raw), nil
+	d := Digest(raw)
+	if d == (Digest{}) {
+		return Digest{}, errors.New("is all zeros: the digest of no key; holdfast key new makes both")
+	}
+	for _, nothing := range []string{"", " ", "\n", "\r\n", "\x00"} {
+		if d == DigestOf(nothing) {
+			return Digest{}, errors.New("is the digest of an empty key; holdfast key new makes both")
+		}
+	}
+	return d, nil
 }
 
 // String returns the digest as configuration files hold it.

@@ -57,7 +57,8 @@ func TestADigestIsReadAsItIsWritten(t *testing.T) {
 			t.Errorf("%s: %v", text, err)
 		}
 	}
-	for _, text := range []string{"", "sha256:", "abc", strings.Repeat("0", 63), strings.Repeat("g", 64), "hfk_secret"} {
+	for _, text := range []string{"", "sha256:", "abc", strings.Repeat("0", 63), strings.Repeat("g", 64), "hfk_secret",
+		strings.Repeat("0", 64), "sha256:" + strings.Repeat("0", 64), keys.DigestOf("").String(), keys.DigestOf("\n").String(), keys.DigestOf(" ").String()} {
 		if _, err := keys.ParseDigest(text); err == nil || text != "" && strings.Contains(err.Error(), text+" ") {
 			t.Errorf("%q: %v", text, err)
 		}
