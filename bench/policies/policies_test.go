@@ -1,0 +1,42 @@
+package policies
+
+import (
+	"net/http"
+	"testing"
+)
+
+func TestEveryStackPassesTheAnswerOn(t *testing.T) {
+	var counted counter
+	house, err := Holdfast(&counted)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, rt := range map[string]http.RoundTripper{"bare": Bare(), "Holdfast": house, "failsafe-go": Failsafe()} {
+		if err := Spend(rt); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if counted == 0 {
+		t.Error("the Recorder heard nothing")
+	}
+}
+
+func BenchmarkBare(b *testing.B)     { benchmark(b, Bare()) }
+func BenchmarkFailsafe(b *testing.B) { benchmark(b, Failsafe()) }
+
+func BenchmarkHoldfast(b *testing.B) {
+	house, err := Holdfast(new(counter))
+	if err != nil {
+		b.Fatal(err)
+	}
+	benchmark(b, house)
+}
+
+func benchmark(b *testing.B, rt http.RoundTripper) {
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := Spend(rt); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
