@@ -15,7 +15,6 @@ import (
 	"github.com/holdfast-gateway/holdfast/provider/gemini"
 	"github.com/holdfast-gateway/holdfast/provider/openai"
 	"github.com/holdfast-gateway/holdfast/provider/tool"
-	"github.com/holdfast-gateway/holdfast/provider/vertex"
 )
 
 // Default is the vendor whose dialect most servers speak.
@@ -41,7 +40,7 @@ var described = []*provider.Vendor{
 	bedrock.New(),
 	cohere.New(),
 	gemini.New(),
-	vertex.New(),
+	gemini.NewVertex(),
 }
 
 func inOrder(lists ...[]*provider.Vendor) []*provider.Vendor {

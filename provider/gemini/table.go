@@ -7,8 +7,8 @@ import (
 	"github.com/holdfast-gateway/holdfast/provider"
 )
 
-// table is Gemini's "Troubleshooting" page. The words are gRPC's: the
-// type is the status, the code the reason in the details.
+// table is Gemini's "Troubleshooting" page and Vertex AI's of error codes. The
+// words are gRPC's: the type is the status, the code the reason in the details.
 var table = slices.Concat(ends, provider.Table{
 	{Code: "API_KEY_INVALID", Class: call.Auth, Note: "a bad key is a 400"},
 	{Code: "API_KEY_EXPIRED", Class: call.Auth},

@@ -13,6 +13,10 @@ func TestGeminiPassesTheSuite(t *testing.T) {
 	providertest.Run(t, gemini.New(), exchanges)
 }
 
+func TestVertexPassesTheSuite(t *testing.T) {
+	providertest.Run(t, gemini.NewVertex(), exchanges)
+}
+
 // exchanges says what must come out of each of our own exchanges.
 var exchanges = []providertest.Expect{
 	{ID: "own/400-region", Class: call.Auth},
