@@ -18,7 +18,9 @@ import (
 	"github.com/holdfast-gateway/holdfast/call"
 	"github.com/holdfast-gateway/holdfast/concurrency"
 	"github.com/holdfast-gateway/holdfast/provider/all"
+	"github.com/holdfast-gateway/holdfast/ratelimit"
 	"github.com/holdfast-gateway/holdfast/retry"
+	"github.com/holdfast-gateway/holdfast/spend"
 	"github.com/holdfast-gateway/holdfast/target"
 	"github.com/holdfast-gateway/holdfast/timeout"
 )
@@ -38,6 +40,10 @@ type Config struct {
 	Concurrency concurrency.Config // permits per target
 	Health      target.Config      // ejection and pauses of keys, memory of pins
 
+	Limits  []Limit      // what callers may ask for; the profile's when nil, none when empty
+	Budgets []Budget     // what keys, tenants and routes may spend in a day
+	Prices  spend.Prices // of models, for budgets in US dollars
+
 	// MaxBody is the largest request body that is buffered, and so can be sent
 	// again; in bytes, default 32 MiB. A larger one is refused with 413 on paths
 	// whose bodies are read, and streamed with one attempt on others.
@@ -56,8 +62,9 @@ type Config struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 	// Headers changes the headers of each attempt, counted from 1, before its
-	// credential is put in: to hand a trace on, or to keep one. It must not block
-	// and must not keep h. nil: they go as they came.
+	// credential is put in: to hand a trace on, or to keep one. It may add, replace
+	// and delete; the values themselves belong to the caller's request. It must not
+	// block and must not keep h. nil: they go as they came.
 	Headers func(h http.Header, c *call.Call, attempt int)
 }
 
@@ -155,6 +162,8 @@ func (c Config) Validate() error {
 	add("breaker", c.Breaker.Validate())
 	add("concurrency", c.Concurrency.Validate())
 	add("health", c.Health.Validate())
+	add("limits", c.validateLimits())
+	add("prices", c.Prices.Validate())
 	if c.MaxBody < 0 {
 		add("max_body", fmt.Errorf("%d is negative", c.MaxBody))
 	}
@@ -361,6 +370,7 @@ type defaults struct {
 	Queue       admission.Config
 	Breaker     breaker.Config
 	Concurrency concurrency.Config
+	Limits      []Limit
 	ErrorCodes  string
 }
 
@@ -381,7 +391,9 @@ func profile(name string) (defaults, error) {
 				SlowAfter: 4 * time.Second,
 			},
 			Concurrency: concurrency.Config{Max: 5},
-			ErrorCodes:  "seed",
+			Limits: []Limit{{Name: "client", Per: PerClient,
+				Config: ratelimit.Config{Points: 20, Duration: time.Second, BlockFor: 2 * time.Second, Mode: ratelimit.ModeWindow}}},
+			ErrorCodes: "seed",
 		}, nil
 	}
 	return defaults{}, fmt.Errorf("%q is none of standard, interactive", name)
@@ -415,6 +427,9 @@ func (c Config) resolve() (Config, error) {
 	c.Queue = inherit(c.Queue, p.Queue)
 	c.Breaker = inherit(c.Breaker, p.Breaker)
 	c.Concurrency = inherit(c.Concurrency, p.Concurrency)
+	if c.Limits == nil {
+		c.Limits = p.Limits
+	}
 	if c.MaxBody == 0 {
 		c.MaxBody = 32 << 20
 	}

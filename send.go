@@ -155,7 +155,7 @@ func (s *sending) request() (*http.Request, error) {
 		WroteHeaders: func() { s.sent.Store(true) },
 	})
 	req := in.req.WithContext(ctx)
-	req.Header = s.copied(in.req.Header)
+	req.Header = copied(in.req.Header)
 	req.URL = s.post.vendor.URL(provider.Place{Base: t.URL, Asked: in.asked(), Model: s.upstream.Model, Version: s.post.version})
 	if !strings.EqualFold(req.URL.Host, in.req.URL.Host) {
 		req.Host = ""
@@ -189,12 +189,9 @@ func (s *sending) request() (*http.Request, error) {
 	return req, nil
 }
 
-// copied returns a copy of a caller's headers. The values are shared, as nobody
-// here changes one, unless an application's own function gets hold of them.
-func (s *sending) copied(from http.Header) http.Header {
-	if s.in.house.config.Headers != nil {
-		return from.Clone()
-	}
+// copied returns a copy of a caller's headers. The values are shared: nobody may
+// change one, only put another one in its place.
+func copied(from http.Header) http.Header {
 	to := make(http.Header, len(from)+2) // Accept-Encoding and a credential
 	for name, values := range from {
 		to[name] = values[:len(values):len(values)]
@@ -436,6 +433,7 @@ func (s *sending) end(o call.Outcome) {
 	o.Slow = s.wasSlow(o)
 	o.Code, o.Category, s.answered = s.unspoken(o.Code), s.unspoken(o.Category), s.unspoken(s.answered)
 	s.outcome = o
+	s.cost(&o)
 	s.permit.End(blame(o))
 	p.release(in.body != nil)
 	in.house.memory.pool.Report(s.upstream, o)

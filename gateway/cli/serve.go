@@ -69,10 +69,11 @@ func explainMissing(err error, path string, named bool) error {
 
 // run serves until a signal says otherwise.
 func (p *program) run(ctx context.Context, file *config.File, drain, delay time.Duration) error {
+	paceCollector()
 	level := &slog.LevelVar{}
 	level.Set(file.LogLevel())
 	queue := telemetry.NewQueue()
-	log := slog.New(queue.Handler(logHandler(p.out, file.Logs.Format, level)))
+	log := slog.New(queue.Handler(logHandler(queue.Gather(p.out), isTerminal(p.out), file.Logs.Format, level)))
 	defer closeQueue(queue)
 
 	s, err := server.New(file, server.Options{Drain: drain, Delay: delay, Log: log, Level: level, Dropped: queue.Dropped, Version: p.version, History: keeper(file.Path())})
@@ -165,8 +166,7 @@ func signals(parent context.Context, reload func()) (ctx context.Context, now <-
 
 // logHandler writes JSON for machines and coloured text for people. NO_COLOR
 // takes the colours away.
-func logHandler(out io.Writer, format string, level slog.Leveler) slog.Handler {
-	terminal := isTerminal(out)
+func logHandler(out io.Writer, terminal bool, format string, level slog.Leveler) slog.Handler {
 	if format == "json" || format != "text" && !terminal {
 		return slog.NewJSONHandler(out, &slog.HandlerOptions{Level: level})
 	}

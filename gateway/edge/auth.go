@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -49,7 +50,7 @@ func (h *Handler) authenticate(r *http.Request) (*http.Request, *call.Problem) {
 	ctx := context.WithValue(r.Context(), callerKey{}, key)
 	ctx = holdfast.WithPriority(holdfast.WithTenant(ctx, key.Tenant), key.Priority)
 	known := r.WithContext(ctx)
-	known.Header = r.Header.Clone()
+	known.Header = maps.Clone(r.Header)
 	for _, name := range credentialHeaders {
 		known.Header[name] = withoutKeys(set, name, known.Header[name])
 		if len(known.Header[name]) == 0 {

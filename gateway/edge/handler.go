@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/holdfast-gateway/holdfast"
@@ -93,6 +94,7 @@ type Handler struct {
 	buffers budget
 	origins *http.CrossOriginProtection
 	started time.Time
+	looked  atomic.Pointer[wanted] // as last asked for
 }
 
 // invalid is the error type, in both vocabularies, of what the caller should not
@@ -229,7 +231,7 @@ func (h *Handler) forward(out *reply, r *http.Request) {
 		h.failed(out, r, err)
 		return
 	}
-	if err := out.relay(resp, h.config.Secrets()); err != nil && r.Context().Err() == nil {
+	if err := out.relay(resp, h.wanted()); err != nil && r.Context().Err() == nil {
 		h.config.Log.Debug("an answer broke off", "error", err.Error(), "request_id", resp.Header.Get("X-Holdfast-Request-Id"))
 	}
 	if out.broken {

@@ -96,7 +96,7 @@ func (r *reply) deadline(t time.Time) {
 
 // relay copies an answer to the caller while it comes, and closes its body. It
 // returns what went wrong on either side; then broken is set.
-func (r *reply) relay(resp *http.Response, secrets []string) error {
+func (r *reply) relay(resp *http.Response, secrets *wanted) error {
 	defer resp.Body.Close() // at once when the caller is gone: it ends the upstream call
 	header := r.Header()
 	for name, values := range connectionless(resp.Header) {

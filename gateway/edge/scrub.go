@@ -24,19 +24,42 @@ type scrubber struct {
 	held    []byte     // a beginning that was not passed on yet
 }
 
-func newScrubber(to io.Writer, secrets []string) *scrubber {
-	s := &scrubber{to: to}
-	for _, secret := range secrets {
+// wanted are secrets, prepared to be looked for.
+type wanted struct {
+	all     []string // as they were given
+	secrets []string // those that are looked for
+	first   *[256]bool
+}
+
+func lookingFor(all []string) *wanted {
+	w := &wanted{all: all}
+	for _, secret := range all {
 		if len(secret) < minSecret {
 			continue
 		}
-		if s.first == nil {
-			s.first = &[256]bool{'\\': true, '%': true}
+		if w.first == nil {
+			w.first = &[256]bool{'\\': true, '%': true}
 		}
-		s.first[secret[0]] = true
-		s.secrets = append(s.secrets, secret)
+		w.first[secret[0]] = true
+		w.secrets = append(w.secrets, secret)
 	}
-	return s
+	return w
+}
+
+// wanted prepares the secrets that are to be kept, once for all answers between
+// two configurations.
+func (h *Handler) wanted() *wanted {
+	all := h.config.Secrets()
+	w := h.looked.Load()
+	if w == nil || !slices.Equal(w.all, all) {
+		w = lookingFor(all)
+		h.looked.Store(w)
+	}
+	return w
+}
+
+func newScrubber(to io.Writer, w *wanted) *scrubber {
+	return &scrubber{to: to, secrets: w.secrets, first: w.first}
 }
 
 // Write passes p on without secrets. Like every io.Writer it leaves p as it is.
@@ -105,6 +128,9 @@ func (s *scrubber) clean(b []byte) (clean, rest []byte) {
 // for none. open says that b is too short to know.
 func (s *scrubber) find(b []byte) (n int, open bool) {
 	for _, secret := range s.secrets {
+		if unlike(secret, b) {
+			continue
+		}
 		taken, matched, short := match(secret, b)
 		open = open || short
 		if matched == len(secret) {
@@ -113,6 +139,15 @@ func (s *scrubber) find(b []byte) (n int, open bool) {
 	}
 	return n, open
 }
+
+// unlike reports whether b differs from a secret in one of its first two bytes,
+// neither of which is the beginning of an escape. Most of what begins like a
+// secret ends here.
+func unlike(secret string, b []byte) bool {
+	return differs(secret[0], b[0]) || len(b) > 1 && b[0] == secret[0] && differs(secret[1], b[1])
+}
+
+func differs(secret, b byte) bool { return b != secret && b != '\\' && b != '%' }
 
 // match compares the beginning of b with a secret, each byte of which may be
 // escaped. short says that b ended before a difference showed.
@@ -171,6 +206,25 @@ func hexByte(b []byte, from, digits int) (c byte, size int, ok bool) {
 
 func stars(n int) []byte { return []byte(strings.Repeat("*", n)) }
 
+// suspects reports whether a text holds a byte with which a secret begins,
+// followed by the second one or by what may be an escape.
+func (s *scrubber) suspects(text string) bool {
+	for i := range len(text) {
+		if !s.first[text[i]] {
+			continue
+		}
+		for _, secret := range s.secrets {
+			if differs(secret[0], text[i]) {
+				continue
+			}
+			if text[i] != secret[0] || i+1 == len(text) || !differs(secret[1], text[i+1]) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // header takes secrets out of the values of an answer's header.
 func (s *scrubber) header(h http.Header) {
 	if s.first == nil {
@@ -178,6 +232,9 @@ func (s *scrubber) header(h http.Header) {
 	}
 	for name, values := range h {
 		for i, value := range values {
+			if !s.suspects(value) {
+				continue
+			}
 			var clean strings.Builder
 			one := scrubber{to: &clean, secrets: s.secrets, first: s.first}
 			_, _ = io.WriteString(&one, value) // a Builder takes everything

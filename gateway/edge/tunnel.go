@@ -58,7 +58,7 @@ func (h *Handler) tunnel(out *reply, r *http.Request) {
 	}
 	far, ok := resp.Body.(io.ReadWriteCloser)
 	if resp.StatusCode != http.StatusSwitchingProtocols || !ok {
-		_ = out.relay(resp, h.config.Secrets())
+		_ = out.relay(resp, h.wanted())
 		return
 	}
 	defer far.Close()

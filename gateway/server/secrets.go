@@ -1,11 +1,16 @@
 package server
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/holdfast-gateway/holdfast/gateway/config"
+)
 
 // untold are the credentials that no caller may see, should a provider send
-// them back.
-func (s *Server) untold() []string {
-	file := s.current.Load().file
+// them back; nobody may change the slice.
+func (s *Server) untold() []string { return s.current.Load().untold }
+
+func untold(file *config.File) []string {
 	var all []string
 	for _, p := range file.Providers {
 		if p.APIKey != "" {

@@ -71,6 +71,7 @@ type Server struct {
 type loaded struct {
 	file    *config.File
 	keys    *keys.Set                  // of those who may call
+	untold  []string                   // credentials that no caller may see
 	primary map[string]map[string]bool // route, then targets of its first place
 	at      time.Time
 	digest  [32]byte
@@ -119,7 +120,7 @@ func (s *Server) transportConfig(file *config.File) (holdfast.Config, error) {
 // adopt makes a file that was put in force the one that is asked about models,
 // first choices and the level of the log.
 func (s *Server) adopt(file *config.File) {
-	l := &loaded{file: file, keys: keys.NewSet(file.ClientKeys()), primary: map[string]map[string]bool{}, at: time.Now(), digest: s.digest}
+	l := &loaded{file: file, keys: keys.NewSet(file.ClientKeys()), untold: untold(file), primary: map[string]map[string]bool{}, at: time.Now(), digest: s.digest}
 	if c, err := file.Holdfast(); err == nil {
 		for _, r := range c.Routes {
 			l.primary[r.Name] = firstPlace(r.Targets)
@@ -273,7 +274,7 @@ func (s *Server) Run(ctx context.Context, now <-chan struct{}) error {
 			failed <- err
 		}
 	}
-	running.Go(func() { serve(s.main, s.guarded(s.listener)) })
+	running.Go(func() { serve(s.main, s.guarded(unsentListener{s.listener})) })
 	if s.admin != nil {
 		running.Go(func() { serve(s.admin, framedListener{s.adminAt}) })
 	}

@@ -26,22 +26,33 @@ func harmless(r slog.Record) slog.Record {
 
 // tainted reports whether a record holds anything to change, which is rare.
 func tainted(r slog.Record) bool {
-	if strings.ContainsFunc(r.Message, acts) {
+	if acting(r.Message) {
 		return true
 	}
 	found := false
 	r.Attrs(func(a slog.Attr) bool {
 		switch a.Value.Kind() {
 		case slog.KindString:
-			found = strings.ContainsFunc(a.Value.String(), acts)
+			found = acting(a.Value.String())
 		case slog.KindAny, slog.KindGroup, slog.KindLogValuer:
 			found = true // is looked at more closely
 		default: // numbers and times do nothing
 		}
-		found = found || strings.ContainsFunc(a.Key, acts)
+		found = found || acting(a.Key)
 		return !found
 	})
 	return found
+}
+
+// acting reports whether a text holds anything to change. Most texts are plain
+// ASCII, of which this is known without asking for each character.
+func acting(s string) bool {
+	for i := range len(s) {
+		if s[i]-0x20 >= 0x5f { // control characters, and all that is not ASCII
+			return strings.ContainsFunc(s[i:], acts)
+		}
+	}
+	return false
 }
 
 func harmlessAttr(a slog.Attr) slog.Attr {

@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -10,10 +11,15 @@ import (
 // queueLines is how many log lines may wait to be written.
 const queueLines = 8192
 
+// gathered is how much of what is logged at the same time is written at once, in
+// bytes.
+const gathered = 64 << 10
+
 // Queue writes log lines in the background, so that a slow reader of the log
 // cannot slow a call. Lines that find it full are dropped and counted. Make it
 // with NewQueue; Close it when the process ends.
 type Queue struct {
+	out     atomic.Pointer[gathering]
 	lines   chan line
 	stop    chan struct{}
 	once    sync.Once
@@ -31,6 +37,39 @@ func NewQueue() *Queue {
 	q := &Queue{lines: make(chan line, queueLines), stop: make(chan struct{}), done: make(chan struct{})}
 	go q.write()
 	return q
+}
+
+// Gather returns a writer for the handlers behind this queue: lines that wait
+// together are written to out together. Nobody else may write to it; a queue has
+// one.
+func (q *Queue) Gather(out io.Writer) io.Writer {
+	g := &gathering{to: out}
+	q.out.Store(g)
+	return g
+}
+
+// gathering collects what its queue's writer, and nobody else, writes. What could
+// not be written is lost, and what comes later tried again.
+type gathering struct {
+	to   io.Writer
+	held []byte
+}
+
+// Write keeps a line until flush.
+func (g *gathering) Write(p []byte) (int, error) {
+	g.held = append(g.held, p...)
+	if len(g.held) >= gathered {
+		g.flush()
+	}
+	return len(p), nil
+}
+
+func (g *gathering) flush() {
+	if g == nil || len(g.held) == 0 {
+		return
+	}
+	_, _ = g.to.Write(g.held) // a log that cannot be written has nowhere to say so
+	g.held = g.held[:0]
 }
 
 // Handler returns a slog.Handler that hands lines to another one through q.
@@ -57,7 +96,10 @@ func (q *Queue) write() {
 	for {
 		select {
 		case l := <-q.lines:
-			_ = l.to.Handle(context.Background(), harmless(l.record)) // a log that cannot be written has nowhere to say so
+			q.tell(l)
+			if len(q.lines) == 0 {
+				q.out.Load().flush()
+			}
 		case <-q.stop:
 			q.rest()
 			return
@@ -65,13 +107,19 @@ func (q *Queue) write() {
 	}
 }
 
+// tell writes one line.
+func (q *Queue) tell(l line) {
+	_ = l.to.Handle(context.Background(), harmless(l.record))
+}
+
 // rest writes what was queued before the stop.
 func (q *Queue) rest() {
 	for {
 		select {
 		case l := <-q.lines:
-			_ = l.to.Handle(context.Background(), harmless(l.record))
+			q.tell(l)
 		default:
+			q.out.Load().flush()
 			return
 		}
 	}
