@@ -2,6 +2,7 @@ package holdfast
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/holdfast-gateway/holdfast/call"
 	"github.com/holdfast-gateway/holdfast/dispatch"
+	"github.com/holdfast-gateway/holdfast/ratelimit"
 	"github.com/holdfast-gateway/holdfast/stream"
 )
 
@@ -135,6 +137,9 @@ func (in *incoming) stamp(h http.Header) {
 		set("X-Holdfast-Attempt-Log", attemptLog(in.state.Steps))
 	}
 	set("Server-Timing", in.timing())
+	if len(in.asks) > 0 {
+		ratelimit.WriteFields(h, in.asks, in.unit)
+	}
 }
 
 // attemptLog tells the attempts in one line: "openai;429;1.0s, openai;503,
@@ -253,6 +258,16 @@ func (in *incoming) refuse(reason, message string, wait time.Duration) *http.Res
 		o.Class = call.ClientError
 	}
 	return in.tellProblem(p, o, wait)
+}
+
+// turnDown answers a call that a limit or a budget does not let in.
+func (in *incoming) turnDown(r *refusedCall) *http.Response {
+	p := r.problem
+	p.Class, p.Request = r.class, in.ID
+	if p.Code == "" && in.route.ErrorCodes == "seed" {
+		p.Code = seedCodes[p.Reason]
+	}
+	return in.tellProblem(p, call.Outcome{Verdict: call.Verdict{Class: r.class, Code: cmp.Or(p.Code, p.Reason)}}, r.wait)
 }
 
 // tellProblem answers with an error of ours.

@@ -1,10 +1,16 @@
 package holdfast
 
-import "context"
+import (
+	"context"
+	"net/netip"
+
+	"github.com/holdfast-gateway/holdfast/ratelimit"
+)
 
 // options travel with a request's context.
 type options struct {
 	route, tenant, client string
+	who                   caller
 	priority              int
 	noRetry               bool
 }
@@ -38,6 +44,21 @@ func WithTenant(ctx context.Context, tenant string) context.Context {
 // request's credential headers.
 func WithClient(ctx context.Context, digest string) context.Context {
 	return with(ctx, func(o *options) { o.client = digest })
+}
+
+// caller is who asks, as limits and budgets know them.
+type caller struct{ key, address string }
+
+// WithKey names the client key that the call was made with, for limits and
+// budgets of keys. It must not be the key itself.
+func WithKey(ctx context.Context, name string) context.Context {
+	return with(ctx, func(o *options) { o.who.key = name })
+}
+
+// WithAddress says from which address the call came, for limits of addresses:
+// the caller's own, not that of a proxy in between.
+func WithAddress(ctx context.Context, a netip.Addr) context.Context {
+	return with(ctx, func(o *options) { o.who.address = ratelimit.AddressKey(a) })
 }
 
 // WithPriority says how urgent the call is; 0 is normal, more is more urgent. It

@@ -16,10 +16,13 @@ import (
 
 	"github.com/holdfast-gateway/holdfast/admission"
 	"github.com/holdfast-gateway/holdfast/call"
+	"github.com/holdfast-gateway/holdfast/concurrency"
 	"github.com/holdfast-gateway/holdfast/dispatch"
 	"github.com/holdfast-gateway/holdfast/provider"
 	"github.com/holdfast-gateway/holdfast/provider/all"
+	"github.com/holdfast-gateway/holdfast/ratelimit"
 	"github.com/holdfast-gateway/holdfast/retry"
+	"github.com/holdfast-gateway/holdfast/spend"
 	"github.com/holdfast-gateway/holdfast/timeout"
 )
 
@@ -47,6 +50,12 @@ type incoming struct {
 
 	state   dispatch.State[*answer]
 	place   *admission.Place
+	who     caller               // as limits know them
+	gates   []*gate              // the limits that the call falls under
+	asks    []ratelimit.Ask      // what they said
+	running []*concurrency.Limit // places held in limits of calls at once
+	hold    *spend.Hold          // held of budgets; nil: nothing
+	used    atomic.Int64         // tokens, of all attempts
 	pinKey  string
 	digest  [sha256.Size]byte
 	hashed  bool
@@ -70,7 +79,7 @@ func (h *house) read(req *http.Request) (*incoming, *refusal) {
 	if trace := req.Header["Traceparent"]; len(trace) == 1 {
 		in.Trace = trace[0]
 	}
-	in.Tenant, in.Client, in.Priority = o.tenant, o.client, o.priority
+	in.Tenant, in.Client, in.Priority, in.who = o.tenant, o.client, o.priority, o.who
 	in.NoRetry = o.noRetry || req.Header.Get(headerNoRetry) != ""
 	in.NoMove = req.Header.Get(headerNoFallback) != ""
 	if in.Client == "" {

@@ -15,6 +15,7 @@ import (
 	"github.com/holdfast-gateway/holdfast/provider"
 	"github.com/holdfast-gateway/holdfast/provider/all"
 	"github.com/holdfast-gateway/holdfast/retry"
+	"github.com/holdfast-gateway/holdfast/spend"
 	"github.com/holdfast-gateway/holdfast/target"
 )
 
@@ -36,6 +37,9 @@ type memory struct {
 	posts map[string]*post           // by target name
 	doors map[string]*admission.Door // by route name
 	tally map[string]*tally          // by route name
+
+	gates  map[string]*gate          // by Limit.id
+	purses map[string]*spend.Account // by Budget.id
 }
 
 // tally counts a route's calls.

@@ -20,6 +20,9 @@ func (h *house) roundTrip(req *http.Request) (*http.Response, error) {
 	if refused != nil {
 		return in.refuse(refused.reason, refused.message, 0), nil
 	}
+	if refused := in.charge(); refused != nil { // limits and budgets: once for a call, never for an attempt
+		return in.turnDown(refused), nil
+	}
 	if wait, open := in.allOpen(); open { // do not fill the waiting room for nothing
 		return in.refuse(call.ReasonCircuitOpen, "", wait), nil
 	}
@@ -191,6 +194,7 @@ func (in *incoming) ended(o call.Outcome, status int, source, reason string) {
 	if in.place != nil {
 		in.place.Leave()
 	}
+	in.settle()
 	if in.route != nil {
 		in.route.tally.calls.Add(1)
 		if o.Class == call.OK {

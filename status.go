@@ -1,11 +1,17 @@
 package holdfast
 
-import "time"
+import (
+	"time"
+
+	"github.com/holdfast-gateway/holdfast/spend"
+)
 
 // Status is what a Transport knows of itself at one moment. It is a copy.
 type Status struct {
 	Routes  []RouteStatus  `json:"routes"`
 	Targets []TargetStatus `json:"targets"`
+	Limits  []LimitStatus  `json:"limits,omitempty"`
+	Budgets []spend.Status `json:"budgets,omitempty"` // named "key NAME", "tenant NAME" or "route NAME"
 }
 
 // RouteStatus is one route's share of a Status. Counts are since the Transport

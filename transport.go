@@ -18,6 +18,7 @@ import (
 	"github.com/holdfast-gateway/holdfast/call"
 	"github.com/holdfast-gateway/holdfast/dispatch"
 	"github.com/holdfast-gateway/holdfast/retry"
+	"github.com/holdfast-gateway/holdfast/spend"
 	"github.com/holdfast-gateway/holdfast/stream"
 	"github.com/holdfast-gateway/holdfast/target"
 )
@@ -178,6 +179,9 @@ type house struct {
 	memory *memory
 	routes []*route
 
+	gates  *gates
+	purses map[string]*spend.Account
+
 	mu    sync.Mutex
 	hosts map[string]*route // zero configuration: one route per host
 }
@@ -197,7 +201,7 @@ type route struct {
 // build makes a house. Targets of the same name share their state, whatever
 // routes they stand in.
 func build(c Config, m *memory) *house {
-	h := &house{config: c, memory: m, hosts: map[string]*route{}}
+	h := &house{config: c, memory: m, hosts: map[string]*route{}, gates: m.gatesFor(c.Limits), purses: m.pursesFor(c.Budgets)}
 	fresh := map[string]*post{}
 	for _, r := range c.Routes {
 		h.routes = append(h.routes, h.route(r, fresh))
@@ -381,6 +385,7 @@ func (t *Transport) Status() Status {
 		posts = append(posts, p)
 	}
 	m.mu.Unlock()
+	s.Limits, s.Budgets = t.house.Load().limits()
 	resting := m.pool.Snapshot()
 	for _, p := range posts {
 		s.Targets = append(s.Targets, p.status(resting))

@@ -20,6 +20,7 @@ const (
 	ReasonBadResponse         = "bad_response"         // the provider's 200 was no answer
 	ReasonDeadlineExceeded    = "deadline_exceeded"    // the time for this call is over
 	ReasonQuotaExhausted      = "quota_exhausted"      // the provider account is out of credit
+	ReasonBudgetExhausted     = "budget_exhausted"     // our own budget of this client or route is used up
 	ReasonPolicyStop          = "policy_stop"          // a content policy ended the call
 	ReasonContextLength       = "context_length"       // the prompt fits no target
 	ReasonBadRequest          = "bad_request"          // the request cannot be read
@@ -65,6 +66,7 @@ var Refusals = []Refusal{
 	{ReasonBadResponse, 502, "server_error", "bad_response", 502, "api_error", ToldCode},
 	{ReasonDeadlineExceeded, 504, "server_error", "timeout", 504, "timeout_error", ToldFixed},
 	{ReasonQuotaExhausted, 429, "insufficient_quota", "insufficient_quota", 429, "rate_limit_error", ToldCode},
+	{ReasonBudgetExhausted, 429, "insufficient_quota", "budget_exhausted", 429, "rate_limit_error", ToldCode},
 	{ReasonPolicyStop, 400, "invalid_request_error", "content_policy_violation", 400, "invalid_request_error", ToldCode},
 	{ReasonContextLength, 400, "invalid_request_error", "context_length_exceeded", 400, "invalid_request_error", ToldFixed},
 	{ReasonBadRequest, 400, "invalid_request_error", "invalid_request_body", 400, "invalid_request_error", ToldCode},

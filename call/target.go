@@ -103,14 +103,21 @@ const (
 	BudgetDenied            // Reason: attempts, retries, tokens, amplification
 	ClientRetried           // the client itself is retrying: Reason (header, digest)
 	Queued                  // left the waiting room: Wait, Reason ("" admitted, else why not)
-	PassedOver              // a target was not asked: Reason (circuit_open, ramping, busy, key_paused, no_key, no_time, context, ineligible), Wait until it may be
+	PassedOver              // a target was not asked: Reason (circuit_open, ramping, busy, quota, key_paused, no_key, no_time, context, ineligible), Wait until it may be
 	Stopped                 // a failed attempt was the last: Reason (final, no_target_left, attempts, tokens, no_time, one_attempt, not_replayable, not_repeatable)
+	Limited                 // a limit of ours: Reason (its name), To (LimitedRefused, LimitedShadow), Wait
+)
+
+// What a limit did, in the To of a Limited event.
+const (
+	LimitedRefused = "refused"
+	LimitedShadow  = "shadow" // would have refused
 )
 
 func (k EventKind) String() string {
 	names := [...]string{"", "call_started", "call_ended", "attempt_ended", "retry_planned", "moved_on", "breaker_moved",
 		"key_paused", "key_ejected", "target_ejected", "budget_denied", "client_retried", "queued",
-		"passed_over", "stopped"}
+		"passed_over", "stopped", "limited"}
 	if int(k) < len(names) {
 		return names[k]
 	}
