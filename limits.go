@@ -171,8 +171,10 @@ func (m *memory) gatesFor(limits []Limit) *gates {
 }
 
 func newGate(l Limit, old *gate) *gate {
-	header, _ := strings.CutPrefix(l.Per, perHeader)
-	g := &gate{Limit: l, header: header, refused: &atomic.Int64{}}
+	g := &gate{Limit: l, refused: &atomic.Int64{}}
+	if header, is := strings.CutPrefix(l.Per, perHeader); is {
+		g.header = header
+	}
 	if old != nil {
 		g.refused = old.refused
 	}

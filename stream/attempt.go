@@ -312,7 +312,7 @@ func (a *Attempt) judge(n int, f call.Frame) {
 	default:
 	}
 	if f.Kind.Meaningful() {
-		a.made.note(f.Kind, n)
+		a.made.note(f.Kind, n, a.whole)
 		a.src.Clocks.Meaningful()
 		a.committed()
 	}

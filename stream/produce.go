@@ -12,9 +12,10 @@ type produce struct {
 	events, bytes, least int
 }
 
-// note counts a meaningful event of n bytes.
-func (p *produce) note(kind call.FrameKind, n int) {
-	if kind == call.FrameEnd && p.events > 0 { // a terminator holds nothing
+// note counts a meaningful event of n bytes. How a stream finishes and ends holds
+// nothing; the end of a whole answer is all of it.
+func (p *produce) note(kind call.FrameKind, n int, whole bool) {
+	if kind != call.FrameContent && !whole {
 		return
 	}
 	if p.events == 0 || n < p.least {
