@@ -79,6 +79,7 @@ func certificateOf(file *config.File) (*certificate, error) {
 // guarded puts TLS, where there is a certificate, and the watch over framing in
 // front of a listener.
 func (s *Server) guarded(l net.Listener) net.Listener {
+	l = unsentListener{l}
 	if s.shown == nil {
 		return framedListener{l}
 	}
