@@ -2,8 +2,6 @@ package conformance
 
 import (
 	"context"
-	"reflect"
-	"slices"
 	"testing"
 
 	"github.com/anthropics/anthropic-sdk-go"
@@ -45,10 +43,7 @@ func gatherMessages(s *ssestream.Stream[anthropic.MessageStreamEventUnion]) ([]a
 }
 
 // anthropicCases are things that users of anthropic-sdk-go do.
-var anthropicCases = []struct {
-	name string
-	do   func(ctx context.Context, c anthropic.Client) (any, error)
-}{
+var anthropicCases = []asking[anthropic.Client]{
 	{"a message", func(ctx context.Context, c anthropic.Client) (any, error) {
 		return c.Messages.New(ctx, messageParams(messageModel, question))
 	}},
@@ -82,44 +77,19 @@ func messageWithTool(ctx context.Context, c anthropic.Client) (any, error) {
 }
 
 func TestAnthropicsSDKSeesTheSameEveryWay(t *testing.T) {
-	ways := waysTo(t, startTape(t), clocks{})
-	for _, c := range anthropicCases {
-		t.Run(slug(c.name), func(t *testing.T) {
-			want, err := c.do(t.Context(), anthropicClient(ways[0]))
-			if v := reflect.ValueOf(want); err != nil || v.Kind() == reflect.Slice && v.Len() < 2 {
-				t.Fatalf("directly: %v, %v", want, err)
-			}
-			for _, w := range ways[1:] {
-				got, err := c.do(t.Context(), anthropicClient(w))
-				if err != nil {
-					t.Errorf("through %s: %v", w.name, err)
-				} else if !reflect.DeepEqual(got, want) {
-					t.Errorf("through %s: %s", w.name, parting(got, want))
-				}
-			}
-		})
-	}
+	sameEveryWay(t, anthropicCases, func(w way) anthropic.Client { return anthropicClient(w) })
 }
 
 func TestAnthropicsSDKListsModels(t *testing.T) {
-	var want []string
-	for _, w := range waysTo(t, startTape(t), clocks{}) {
+	listsModels(t, func(w way) (names []string, err error) {
 		client := anthropicClient(w)
 		page, err := client.Models.List(t.Context(), anthropic.ModelListParams{})
 		if err != nil {
-			t.Fatalf("through %s: %v", w.name, err)
+			return nil, err
 		}
-		var names []string
 		for _, m := range page.Data {
 			names = append(names, m.ID)
 		}
-		if w.gateway {
-			want = []string{chatModel, messageModel, embedModel}
-		} else if want == nil {
-			want = names
-		}
-		if len(names) < 3 || !slices.Equal(names, want) {
-			t.Errorf("through %s: %q, want %q", w.name, names, want)
-		}
-	}
+		return names, nil
+	})
 }
