@@ -189,9 +189,6 @@ func (x *exchange) explain(err error) error {
 	broken, failed := error(nil), x.failed
 	if x.up != nil {
 		x.up.goOn(false)
-		if x.out.repeatable() && x.ctx.Err() == nil { // its body lies in memory: the writer ends now
-			<-x.up.done
-		}
 		broken, failed = x.up.reasons()
 	}
 	switch {

@@ -97,6 +97,8 @@ type upload struct {
 	done    chan struct{} // closed when nothing more will be written
 	proceed chan bool     // with Expect: whether the body is wanted; nil without
 
+	writing sync.Mutex // held while the connection takes bytes
+
 	mu      sync.Mutex
 	broken  error // of the request's body
 	failed  error // of the connection
@@ -155,6 +157,8 @@ func (u *upload) write(b *buffer, whole bool) error {
 
 // put writes to the connection, and says when the first byte was taken.
 func (u *upload) put(pieces ...[]byte) error {
+	u.writing.Lock()
+	defer u.writing.Unlock()
 	var n int64
 	var err error
 	if tcp, ok := u.conn.wire.(*net.TCPConn); ok && len(pieces) > 1 {
@@ -257,8 +261,11 @@ func (u *upload) complete() bool {
 }
 
 // reasons returns what was wrong with the request's body, and with the connection
-// as it took the request.
+// as it took the request. The connection is closed: a write that is under way ends
+// now, after which nothing more is sent or told.
 func (u *upload) reasons() (broken, failed error) {
+	u.writing.Lock()
+	defer u.writing.Unlock()
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.broken, u.failed
@@ -301,7 +308,11 @@ func (w *bodyWriter) put(p []byte) error {
 		return w.u.put(p)
 	}
 	if _, ok := w.u.conn.wire.(*net.TCPConn); ok {
-		return w.u.put(head, p)
+		n := min(len(p), onePiece) // so that it is told soon that something was sent
+		if err := w.u.put(head, p[:n]); err != nil || n == len(p) {
+			return err
+		}
+		return w.u.put(p[n:])
 	}
 	n := min(len(p), max(0, 16<<10-len(head))) // what one TLS record takes
 	head = append(head, p[:n]...)
