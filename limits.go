@@ -107,6 +107,9 @@ func (c Config) validateLimits() error {
 		where := fmt.Sprintf("limit %d", i)
 		if l.Name != "" {
 			where = "limit " + l.Name
+			if l.Of != "" {
+				where += " of " + l.Of
+			}
 		}
 		if err := l.Validate(); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", where, err))

@@ -509,7 +509,7 @@ func TestLimitsThatCannotBeAreReported(t *testing.T) {
 	if err == nil {
 		t.Fatal("accepted")
 	}
-	for _, want := range []string{"name is missing", "limit a: per: \"galaxy\"", "limit b: per", "limit c: of", "limit d: concurrency: needs", "limit e: points",
+	for _, want := range []string{"name is missing", "limit a: per: \"galaxy\"", "limit b: per", "limit c of 192.0.2.1: of", "limit d: concurrency: needs", "limit e: points",
 		"limit f: unit", "limit g: mode", `limit h: routes: no route is named "nowhere"`, "limit i: another limit", "budget of ip x: per", "budget of key : of",
 		"budget of key a: usd_per_day", "budget of key a: stands twice", "prices: m: input"} {
 		if !strings.Contains(err.Error(), want) {
