@@ -77,22 +77,29 @@ func NewDoor(route string, c Config) *Door {
 // given up with Leave. It returns an *Error if the call is refused and
 // ctx.Err() if ctx ends first; neither leaves anything to give up.
 func (d *Door) Enter(ctx context.Context, t Ticket) (*Place, error) {
-	if err := ctx.Err(); err != nil {
+	p := &Place{}
+	if err := d.EnterAs(ctx, p, t); err != nil {
 		return nil, err
 	}
-	p := &Place{door: d, ready: t.Ready, front: t.Jump, arrived: t.Arrived, waited: t.Waited}
+	return p, nil
+}
+
+// EnterAs is Enter with a zero Place of the caller's, which must not be copied
+// afterwards. After an error it is not to be used again.
+func (d *Door) EnterAs(ctx context.Context, p *Place, t Ticket) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	p.door, p.ready, p.front, p.arrived, p.waited = d, t.Ready, t.Jump, t.Arrived, t.Waited
 	if d.walkIn(p, t) {
-		return p, nil
+		return nil
 	}
 	left, err := d.queue(p)
 	if err != nil {
 		d.look() // whoever queued while p tried to walk in
-		return nil, err
+		return err
 	}
-	if err := d.await(ctx, p, left); err != nil {
-		return nil, err
-	}
-	return p, nil
+	return d.await(ctx, p, left)
 }
 
 // walkIn lets p in if nobody waits and it is ready. It takes the place before

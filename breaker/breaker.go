@@ -127,27 +127,38 @@ func New(name string, c Config, o Options) *Breaker {
 // closing it returns a *RampError for a part of the attempts, unless force says
 // that no other target is left.
 func (b *Breaker) Admit(force bool) (*Permit, error) {
+	p := &Permit{}
+	if err := b.AdmitTo(p, force); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// AdmitTo is Admit with a zero Permit of the caller's, which it fills on success.
+// The Permit must not be copied afterwards.
+func (b *Breaker) AdmitTo(p *Permit, force bool) error {
 	b.mu.Lock()
 	defer b.unlock()
 	now := time.Now()
 	b.catchUp(now)
 	switch b.state {
 	case Open, ForcedOpen:
-		return nil, b.refusal(b.wait(now))
+		return b.refusal(b.wait(now))
 	case HalfOpen:
 		if wait := b.wait(now); wait > 0 {
-			return nil, b.refusal(wait)
+			return b.refusal(wait)
 		}
 		b.expireLeases(now)
-		p := b.permit()
+		b.permit(p)
 		b.leases = append(b.leases, lease{p.number, now.Add(b.c.Lease)})
-		return p, nil
+		return nil
 	case Closed:
 		if share, left := b.share(now); !force && !b.spend(share) {
-			return nil, &RampError{Name: b.name, Share: share, Wait: left}
+			return &RampError{Name: b.name, Share: share, Wait: left}
 		}
 	}
-	return b.permit(), nil
+	b.permit(p)
+	return nil
 }
 
 // Peek says whether Admit(true) would succeed now, and if not, how long until
@@ -331,9 +342,9 @@ func (b *Breaker) refusal(wait time.Duration) *OpenError {
 	return &OpenError{Name: b.name, State: b.state, Cause: b.cause, Wait: wait}
 }
 
-func (b *Breaker) permit() *Permit {
+func (b *Breaker) permit(p *Permit) {
 	b.admitted++
-	return &Permit{b: b, generation: b.generation, number: b.admitted}
+	p.b, p.generation, p.number = b, b.generation, b.admitted
 }
 
 // share returns the part of the attempts the ramp admits now and how long it

@@ -8,8 +8,8 @@ import (
 )
 
 // Permit is the leave to send one attempt. Its methods may be called from
-// several goroutines, in any order and more than once; a nil Permit ignores
-// them.
+// several goroutines, in any order and more than once; a nil or zero Permit
+// ignores them.
 type Permit struct {
 	b          *Breaker
 	generation uint64
@@ -25,7 +25,7 @@ type Permit struct {
 // is good then and gives its place back: the rest of its answer may take
 // minutes.
 func (p *Permit) FirstToken() {
-	if p == nil {
+	if p == nil || p.b == nil {
 		return
 	}
 	b := p.b
@@ -46,7 +46,7 @@ func (p *Permit) FirstToken() {
 // counts now and once, so that a target that hangs opens the circuit before its
 // calls time out.
 func (p *Permit) Slow() {
-	if p == nil {
+	if p == nil || p.b == nil {
 		return
 	}
 	b := p.b
@@ -63,7 +63,7 @@ func (p *Permit) Slow() {
 // call.Consequences; a superseded attempt means nothing, a canceled one only
 // that it was slow, if it was.
 func (p *Permit) End(o call.Outcome) {
-	if p == nil {
+	if p == nil || p.b == nil {
 		return
 	}
 	b := p.b

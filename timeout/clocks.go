@@ -98,13 +98,19 @@ type Clocks struct {
 // may be nil, is called at most once and ends nothing. Neither is called under a
 // lock. Stop must be called when the attempt is over.
 func Start(l Limits, cancel func(cause error), tellSlow func()) *Clocks {
-	c := &Clocks{
-		start: time.Now(), cancel: cancel, slow: tellSlow, stream: l.Stream,
-		quiet: l.QuietStart && l.FirstToken > 0, // without first_token nobody would watch
-		limits: [numClocks]time.Duration{connect: l.Connect, headers: l.Headers, firstToken: l.FirstToken, idle: l.Idle,
-			stall: l.Stall, attempt: l.Attempt, streamTotal: l.StreamTotal, slow: l.Slow},
-		armed: never, paused: never,
-	}
+	c := &Clocks{}
+	c.Start(l, cancel, tellSlow)
+	return c
+}
+
+// Start is the function Start for zero Clocks of the caller's, which must not be
+// copied afterwards. It is called once.
+func (c *Clocks) Start(l Limits, cancel func(cause error), tellSlow func()) {
+	c.start, c.cancel, c.slow, c.stream = time.Now(), cancel, tellSlow, l.Stream
+	c.quiet = l.QuietStart && l.FirstToken > 0 // without first_token nobody would watch
+	c.limits = [numClocks]time.Duration{connect: l.Connect, headers: l.Headers, firstToken: l.FirstToken, idle: l.Idle,
+		stall: l.Stall, attempt: l.Attempt, streamTotal: l.StreamTotal, slow: l.Slow}
+	c.armed, c.paused = never, never
 	if tellSlow == nil {
 		c.limits[slow] = 0
 	}
@@ -113,11 +119,10 @@ func Start(l Limits, cancel func(cause error), tellSlow func()) *Clocks {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, k := range []clock{attempt, firstToken, headers, slow} {
+	for _, k := range [...]clock{attempt, firstToken, headers, slow} {
 		c.since[k] = 0
 	}
 	c.arm(0)
-	return c
 }
 
 // Connecting says that a new connection is being made: connect runs.
