@@ -18,6 +18,7 @@ import (
 	"github.com/holdfast-gateway/holdfast/call"
 	"github.com/holdfast-gateway/holdfast/concurrency"
 	"github.com/holdfast-gateway/holdfast/provider/all"
+	"github.com/holdfast-gateway/holdfast/quota"
 	"github.com/holdfast-gateway/holdfast/ratelimit"
 	"github.com/holdfast-gateway/holdfast/retry"
 	"github.com/holdfast-gateway/holdfast/spend"
@@ -123,6 +124,12 @@ type Target struct {
 
 	Breaker     breaker.Config
 	Concurrency concurrency.Config
+
+	// Quota is what the provider allows each key to spend on a model; zero: nobody
+	// knows. Targets that share a key's secret, address and model share what is left
+	// of it. Without Keys it is for the target as a whole. Its Accounting is, by
+	// default, that of the Vendor.
+	Quota quota.Config
 
 	// PassCredential sends the caller's own credential along when the target has
 	// no keys: for a gateway whose callers bring their provider keys. It never goes
@@ -282,6 +289,9 @@ func (t Target) validate() error {
 	if err := t.Concurrency.Validate(); err != nil {
 		errs = append(errs, fmt.Errorf("concurrency: %w", err))
 	}
+	if err := t.Quota.Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("quota: %w", err))
+	}
 	if t.PassCredential && len(t.Keys) > 0 {
 		errs = append(errs, errors.New("keys and pass_credential exclude each other: whose credential should go?"))
 	}
@@ -313,6 +323,9 @@ func (t *Target) fill() {
 	}
 	if v := all.ByName(t.Vendor); v != nil && t.BaseURL == "" {
 		t.BaseURL = v.BaseURL
+	}
+	if t.Quota.Accounting == "" && t.Quota.Limits() {
+		t.Quota.Accounting = quota.AccountingFor(t.Vendor)
 	}
 	if t.Provider == "" {
 		t.Provider = t.Vendor

@@ -49,7 +49,8 @@ type incoming struct {
 	body    *upload          // streamed once; nil when buffered in Call.Body
 
 	state   dispatch.State[*answer]
-	place   *admission.Place
+	place   *admission.Place // &seat, once inside
+	seat    admission.Place
 	who     caller               // as limits know them
 	gates   []*gate              // the limits that the call falls under
 	asks    []ratelimit.Ask      // what they said
@@ -61,7 +62,8 @@ type incoming struct {
 	hashed  bool
 	counted bool
 
-	original int // the final error's status before the route's replaced it; 0 none
+	turn     uint64 // number among the calls that wait for quota; 0 none yet
+	original int    // the final error's status before the route's replaced it; 0 none
 }
 
 // refusal is a call that ends before it began.

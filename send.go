@@ -15,6 +15,7 @@ import (
 	"github.com/holdfast-gateway/holdfast/call"
 	"github.com/holdfast-gateway/holdfast/dispatch"
 	"github.com/holdfast-gateway/holdfast/provider"
+	"github.com/holdfast-gateway/holdfast/quota"
 	"github.com/holdfast-gateway/holdfast/stream"
 	"github.com/holdfast-gateway/holdfast/timeout"
 )
@@ -29,8 +30,9 @@ type sending struct {
 	upstream call.Upstream
 	number   int
 	first    bool // the call's first attempt on this target
-	permit   *breaker.Permit
-	clocks   *timeout.Clocks
+	permit   breaker.Permit
+	held     quota.Reservation
+	clocks   timeout.Clocks
 	ctx      context.Context
 	cancel   context.CancelCauseFunc
 	began    time.Time
@@ -51,7 +53,7 @@ type answer struct {
 	fault   *stream.Fault   // a 2xx that broke before its commit point
 }
 
-// try is one attempt, gates in order: concurrency permit, breaker permit (last,
+// try is one attempt, gates in order: concurrency permit, quota, breaker permit (last,
 // so that a half-open probe is never held by a waiter), clocks, translation,
 // credential, transport.
 func (in *incoming) try(ctx context.Context, _ *call.Call, u call.Upstream, n int, first, force bool) (*answer, bool, call.Outcome, error) {
@@ -60,17 +62,23 @@ func (in *incoming) try(ctx context.Context, _ *call.Call, u call.Upstream, n in
 	if !p.acquire(streamed) {
 		return nil, false, call.Outcome{}, dispatch.ErrBusy
 	}
-	permit, err := p.breaker(u.Model).Admit(force)
+	held, err := in.reserve(p, u)
 	if err != nil {
+		p.release(streamed)
+		return nil, false, call.Outcome{}, err
+	}
+	s := &sending{in: in, post: p, upstream: u, number: n, first: first, held: held}
+	if err := p.breaker(u.Model).AdmitTo(&s.permit, force); err != nil {
+		held.Return()
 		p.release(streamed)
 		return nil, false, call.Outcome{}, closed(err)
 	}
 	if first {
 		p.budget.Reached()
 	}
-	s := &sending{in: in, post: p, upstream: u, number: n, first: first, permit: permit, began: time.Now()}
+	s.began = time.Now()
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
-	s.clocks = timeout.Start(s.limits(), s.cancel, s.slow)
+	s.clocks.Start(s.limits(), s.cancel, s.slow)
 	a := s.send()
 	return a, a.attempt != nil || a.tunnel != nil, s.outcome, nil
 }
@@ -131,6 +139,7 @@ func (s *sending) send() *answer {
 	}
 	s.sent.Store(true)
 	s.clocks.Headers()
+	s.held.Headers(resp.Header)
 	if resp.StatusCode == http.StatusSwitchingProtocols && s.in.upgrade != "" {
 		return s.dig(resp)
 	}
@@ -311,7 +320,7 @@ func (s *sending) refusedBy(resp *http.Response) *answer {
 func (s *sending) source(resp *http.Response) stream.Source {
 	src := stream.Source{
 		Body: resp.Body, Status: resp.StatusCode, Request: &s.in.Request, Op: s.in.Op, Strict: s.post.strict, Sent: s.began,
-		Linger: s.in.route.Timeout.Linger, Clocks: s.clocks, Context: s.ctx, Cancel: s.cancel, FirstToken: s.firstToken,
+		Linger: s.in.route.Timeout.Linger, Clocks: &s.clocks, Context: s.ctx, Cancel: s.cancel, FirstToken: s.firstToken,
 		Classify: s.classify, End: s.end,
 	}
 	if src.Linger <= 0 {
@@ -435,6 +444,7 @@ func (s *sending) end(o call.Outcome) {
 	s.outcome = o
 	s.cost(&o)
 	s.permit.End(blame(o))
+	s.held.End(o)
 	p.release(in.body != nil)
 	in.house.memory.pool.Report(s.upstream, o)
 	if s.first && o.Class == call.OK {

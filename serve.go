@@ -20,6 +20,9 @@ func (h *house) roundTrip(req *http.Request) (*http.Response, error) {
 	if refused != nil {
 		return in.refuse(refused.reason, refused.message, 0), nil
 	}
+	if refused := in.unaffordable(); refused != nil { // no provider's limit will ever bear it, or not today
+		return in.turnDown(refused), nil
+	}
 	if refused := in.charge(); refused != nil { // limits and budgets: once for a call, never for an attempt
 		return in.turnDown(refused), nil
 	}
@@ -34,7 +37,7 @@ func (h *house) roundTrip(req *http.Request) (*http.Response, error) {
 	}
 	schedule := in.route.scheduler // retry, key rotation and failover as one decision
 	schedule.Key = in.key          // healthy keys only, and the one that a pinned call needs
-	schedule.Try = in.try          // per attempt: permit, breaker, clocks, credential, transport
+	schedule.Try = in.try          // per attempt: permit, quota, breaker, clocks, credential, transport
 	result := schedule.Open(ctx, &in.Call, &in.state)
 	for result.Reason == dispatch.AllBusy {
 		if err := in.place.Back(ctx, in.ready); err != nil {
@@ -84,7 +87,7 @@ func (in *incoming) key(_ *call.Call, t *call.Target, model string, tried []*cal
 			}
 		}
 	}
-	return in.house.memory.pool.Key(t, model, tried)
+	return in.solvent(t, model, tried)
 }
 
 // row is the error matrix as this route reads it.
@@ -139,21 +142,26 @@ func (in *incoming) crowded() bool {
 
 // enter waits for a place inside.
 func (in *incoming) enter(ctx context.Context) (err error) {
-	in.place, err = in.route.door.Enter(ctx, admission.Ticket{Arrived: in.Arrived, CommitBy: in.CommitBy, Ready: in.ready})
+	err = in.route.door.EnterAs(ctx, &in.seat, admission.Ticket{Arrived: in.Arrived, CommitBy: in.CommitBy, Ready: in.ready})
 	if err == nil {
+		in.place = &in.seat
 		in.tell(&call.Event{Kind: call.Queued, Wait: in.place.Wait()})
 	}
 	return err
 }
 
-// ready reports whether some target could take the call now. When every breaker
-// refuses there is nothing to wait for: the call goes on, to be told so.
+// ready reports whether some target could take the call now: its breaker admits,
+// a key has quota and a permit is free. When every breaker refuses there is nothing to wait for: the call goes on, to be told so.
 func (in *incoming) ready() bool {
 	closed := true
 	for _, t := range in.state.Targets {
 		p := in.route.byTarget[t]
 		if ok, _ := p.breaker(in.model(t)).Peek(); ok {
-			if p.free(in.body != nil) {
+			if ok, wait, err := in.affords(p, in.model(t), in.number()); err != nil {
+				continue // too large for it, for ever
+			} else if !ok {
+				p.wakeIn(wait)
+			} else if p.free(in.body != nil) {
 				return true
 			}
 			closed = false

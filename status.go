@@ -38,6 +38,7 @@ type TargetStatus struct {
 	Attempts    int64            `json:"attempts"`     // attempts ended
 	Classes     map[string]int64 `json:"classes"`      // attempts ended by class
 	Keys        []KeyStatus      `json:"keys,omitempty"`
+	Quotas      []QuotaStatus    `json:"quotas,omitempty"` // the provider's limits, by key, model and limit
 }
 
 // KeyStatus is one credential's state; never the credential.

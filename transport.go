@@ -17,6 +17,7 @@ import (
 	"github.com/holdfast-gateway/holdfast/admission"
 	"github.com/holdfast-gateway/holdfast/call"
 	"github.com/holdfast-gateway/holdfast/dispatch"
+	"github.com/holdfast-gateway/holdfast/quota"
 	"github.com/holdfast-gateway/holdfast/retry"
 	"github.com/holdfast-gateway/holdfast/spend"
 	"github.com/holdfast-gateway/holdfast/stream"
@@ -50,7 +51,7 @@ func NewTransport(c Config) (*Transport, error) {
 		rnd = rand.Float64
 	}
 	t.memory = &memory{rand: rnd, record: t.record, clients: retry.NewClients(0, 0), posts: map[string]*post{},
-		doors: map[string]*admission.Door{}, tally: map[string]*tally{}}
+		doors: map[string]*admission.Door{}, tally: map[string]*tally{}, accounts: map[accountID]*quota.Account{}}
 	t.memory.pool = target.NewPool(c.Health, target.Options{Rand: rnd, Event: t.health})
 	if err := t.Update(c); err != nil {
 		return nil, err
@@ -234,6 +235,7 @@ func (m *memory) settle(c Config, fresh map[string]*post) {
 		return
 	}
 	maps.DeleteFunc(m.posts, func(name string, _ *post) bool { return fresh[name] == nil })
+	m.forgetAccounts(m.posts)
 	gone := func(name string) bool {
 		return !slices.ContainsFunc(c.Routes, func(r Route) bool { return r.Name == name })
 	}
@@ -400,6 +402,7 @@ func (t *Transport) Status() Status {
 func (p *post) status(resting []target.KeyState) TargetStatus {
 	s := TargetStatus{Name: p.target.Name, Provider: p.target.Provider, Model: p.target.Model, Breaker: "closed",
 		InFlight: p.limit.InFlight(), Permits: max(0, p.limit.Max()), RetryBudget: p.budget.Remaining(), Classes: map[string]int64{}}
+	s.Quotas = p.quotas()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, b := range p.breakers {

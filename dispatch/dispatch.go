@@ -15,6 +15,7 @@ package dispatch
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/holdfast-gateway/holdfast/call"
@@ -22,6 +23,14 @@ import (
 
 // ErrBusy reports that a target has no permit free; nothing was sent.
 var ErrBusy = errors.New("dispatch: target busy")
+
+// NoQuotaError reports that a target has no quota left for the call just now;
+// nothing was sent.
+type NoQuotaError struct {
+	Wait time.Duration // until there is enough, if nobody else takes it
+}
+
+func (e *NoQuotaError) Error() string { return "dispatch: no quota left" }
 
 // ErrIneligible reports that a target cannot answer this call at all (it does
 // not speak its dialect); nothing was sent.
@@ -96,6 +105,10 @@ type State[A any] struct {
 	has    bool
 	out    call.Outcome
 	denied string
+
+	// Room for what most calls need. A State that is in use is not copied.
+	laneRoom [2]lane
+	stepRoom [2]Step
 }
 
 // Step is one attempt, or one target passed over, in order.
@@ -125,6 +138,7 @@ type lane struct {
 	blocked block
 	wait    time.Duration
 	told    string // why it was passed over, as told last
+	room    [2]*call.Key
 }
 
 // block says why a lane cannot be asked in this round.
@@ -133,6 +147,7 @@ type block uint8
 const (
 	clear block = iota
 	busy
+	spent
 	open
 	ramping
 	paused
@@ -141,7 +156,7 @@ const (
 )
 
 func (b block) String() string {
-	return [...]string{"", "busy", "circuit_open", "ramping", "key_paused", "no_key", "ineligible"}[b]
+	return [...]string{"", "busy", "quota", "circuit_open", "ramping", "key_paused", "no_key", "ineligible"}[b]
 }
 
 // Result is what Open came to.
@@ -158,7 +173,7 @@ type Result[A any] struct {
 // Reasons why Open ends without an open answer.
 const (
 	Exhausted   = "upstream_exhausted" // attempts, budgets or targets are spent; Last says how
-	AllBusy     = "busy"               // no permit free: wait in the admission queue and call Open again
+	AllBusy     = "busy"               // no permit free or no quota left: wait in the admission queue and call Open again
 	CircuitOpen = "circuit_open"       // every target's breaker is open
 	Throttled   = "rate_limited"       // every key is paused for longer than the call can wait
 	Deadline    = "deadline_exceeded"  // the call's deadline has passed
@@ -220,6 +235,9 @@ func (s *Scheduler[A]) ask(ctx context.Context, c *call.Call, st *State[A], l *l
 	st.paid = nil
 	st.Attempts++
 	l.n++
+	if st.Steps == nil {
+		st.Steps = st.stepRoom[:0]
+	}
 	if key != nil {
 		l.tried = append(l.tried, key)
 	}
@@ -241,7 +259,10 @@ func (s *Scheduler[A]) ask(ctx context.Context, c *call.Call, st *State[A], l *l
 // refuse notes why a gate did not let the attempt through.
 func (l *lane) refuse(err error) {
 	var closed *ClosedError
+	var none *NoQuotaError
 	switch {
+	case errors.As(err, &none):
+		l.blocked, l.wait = spent, none.Wait
 	case errors.As(err, &closed):
 		l.blocked, l.wait = open, closed.Wait
 		if closed.Soft {
@@ -256,13 +277,14 @@ func (l *lane) refuse(err error) {
 
 func (st *State[A]) prepare(c *call.Call) {
 	if st.lanes == nil {
-		st.lanes = make([]lane, len(st.Targets))
+		st.lanes = slices.Grow(st.laneRoom[:0], len(st.Targets))[:len(st.Targets)]
 		for i, t := range st.Targets {
 			model := t.Model
 			if model == "" {
 				model = c.Request.Model
 			}
 			st.lanes[i] = lane{target: t, model: model}
+			st.lanes[i].tried = st.lanes[i].room[:0]
 		}
 	}
 	for i := range st.lanes {
@@ -357,7 +379,7 @@ func (s *Scheduler[A]) nobody(c *call.Call, st *State[A]) (*lane, *call.Key, str
 			}
 		}
 	}
-	if st.count(busy) > 0 {
+	if st.count(busy)+st.count(spent) > 0 {
 		return nil, nil, AllBusy, 0
 	}
 	switch wait, isOpen := st.shortest(open); {

@@ -100,9 +100,9 @@ type Reservation struct {
 // Take reserves what a request will be charged, into r, all of it or nothing. It
 // returns 0 when it did; else how long it takes until that much is there, or a
 // *TooLargeError. What was taken must be settled (End) or returned (Return). who
-// is the call that asks, of a comparable type, or nil: a large one that was
-// refused is not overtaken by smaller ones for ever.
-func (a *Account) Take(n Need, who any, r *Reservation) (wait time.Duration, err error) {
+// is a number of the call that asks, 0 for none: a large one that was refused is
+// not overtaken by smaller ones for ever.
+func (a *Account) Take(n Need, who uint64, r *Reservation) (wait time.Duration, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := time.Since(a.origin)
@@ -119,7 +119,7 @@ func (a *Account) Take(n Need, who any, r *Reservation) (wait time.Duration, err
 	if a.day.limit > 0 {
 		a.day.add(a.day.hour, 1)
 	}
-	if a.claim.who == who {
+	if a.claim.who == who && who != 0 {
 		a.claim = claim{}
 	}
 	a.open++
@@ -129,7 +129,7 @@ func (a *Account) Take(n Need, who any, r *Reservation) (wait time.Duration, err
 }
 
 // Ready says what Take would say, and takes nothing.
-func (a *Account) Ready(n Need, who any) (wait time.Duration, err error) {
+func (a *Account) Ready(n Need, who uint64) (wait time.Duration, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	_, wait, err = a.ask(time.Since(a.origin), n, who)
@@ -137,7 +137,7 @@ func (a *Account) Ready(n Need, who any) (wait time.Duration, err error) {
 }
 
 // ask says whether a request may go, and what it takes.
-func (a *Account) ask(now time.Duration, n Need, who any) (held amounts, wait time.Duration, err error) {
+func (a *Account) ask(now time.Duration, n Need, who uint64) (held amounts, wait time.Duration, err error) {
 	sure := a.kind.held(n, 0, int64(a.c.MaxOutput))
 	held = a.kind.held(n, a.expected(n), int64(a.c.MaxOutput))
 	for d := range a.buckets {
@@ -163,7 +163,7 @@ func (a *Account) ask(now time.Duration, n Need, who any) (held amounts, wait ti
 // enough for it. Until then nobody overtakes it, or the small ones would leave
 // nothing for the large.
 type claim struct {
-	who   any
+	who   uint64
 	due   time.Duration // when there will be enough
 	until time.Duration // it lapses then, if its call did not come
 }
@@ -175,12 +175,12 @@ const (
 
 // inTurn lengthens a wait by what a claim of somebody else takes, and makes a
 // claim for who must wait and finds none.
-func (a *Account) inTurn(now, wait time.Duration, who any) time.Duration {
+func (a *Account) inTurn(now, wait time.Duration, who uint64) time.Duration {
 	c := &a.claim
-	if c.who != nil && c.who != who && now < c.until {
+	if c.who != 0 && c.who != who && now < c.until {
 		return max(wait, c.due-now, time.Millisecond)
 	}
-	if who != nil && wait > 0 && wait <= patience {
+	if who != 0 && wait > 0 && wait <= patience {
 		*c = claim{who: who, due: now + wait, until: now + wait + grace}
 	}
 	return wait
@@ -257,14 +257,10 @@ func (r *Reservation) charge(o call.Outcome) amounts {
 	case !o.Superseded && (o.Committed || o.Class == call.Canceled):
 		// It broke or was left in the middle. What has come is what it took.
 		input = max(input, int64(max(0, r.need.Input)))
-		return a.kind.used(r.held, input, cached, min(r.held[Output], max(output, o.Bytes/bytesPerToken)))
+		return a.kind.used(r.held, input, cached, min(r.held[Output], max(output, int64(o.Produced))))
 	}
 	return r.held // it may have been answered in full, and billed
 }
-
-// bytesPerToken is how many bytes of an answer one token takes at least, with the
-// frame around it.
-const bytesPerToken = 16
 
 // failed is what a call takes that was refused before it was answered.
 func (a *Account) failed(held amounts, throttled bool) amounts {

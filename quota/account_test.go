@@ -21,7 +21,7 @@ func still(c Config) *Account { return New(c, Options{Rand: func() float64 { ret
 func take(t *testing.T, a *Account, n Need) *Reservation {
 	t.Helper()
 	r := &Reservation{}
-	if wait, err := a.Take(n, nil, r); wait != 0 || err != nil {
+	if wait, err := a.Take(n, 0, r); wait != 0 || err != nil {
 		t.Fatalf("Take(%+v): wait %s, %v; want it at once. %+v", n, wait, err, a.Levels())
 	}
 	return r
@@ -123,9 +123,9 @@ func TestWhatWasNotSentOrNotServedComesBack(t *testing.T) {
 			{"overloaded, where nothing comes back", "openai", func(r *Reservation) { r.End(failed(call.Overloaded)) }, 900},
 			{"a timeout that may be billed", "usage", func(r *Reservation) { r.End(failed(call.Timeout)) }, 1000},
 			{"no usage told", "usage", func(r *Reservation) { r.End(call.Outcome{Verdict: call.Verdict{Class: call.OK}, Committed: true}) }, 1000},
-			{"left after 1,600 bytes", "usage", func(r *Reservation) {
+			{"left after about 100 tokens", "usage", func(r *Reservation) {
 				o := failed(call.Canceled)
-				o.Bytes, o.Committed = 1600, true
+				o.Produced, o.Committed = 100, true
 				r.End(o)
 			}, 200},
 			{"a loser that may go on", "usage", func(r *Reservation) {
@@ -155,7 +155,7 @@ func TestABucketHolds15SecondsOf95PercentOfTheLimit(t *testing.T) {
 			t.Fatalf("a full bucket holds %d, want 14250", got)
 		}
 		take(t, a, Need{Input: 14_250})
-		wait, err := a.Take(Need{Input: 950}, nil, &Reservation{})
+		wait, err := a.Take(Need{Input: 950}, 0, &Reservation{})
 		if err != nil || wait.Round(time.Millisecond) != time.Second {
 			t.Fatalf("wait %s, %v; want 1s", wait, err)
 		}
@@ -168,7 +168,7 @@ func TestARequestLargerThanTheBucketGoesWhenItIsFullAndOneLargerThanTheLimitNeve
 	synctest.Test(t, func(t *testing.T) {
 		a := still(Config{TPM: 60_000, Accounting: "gemini"})
 		take(t, a, Need{Input: 950})
-		wait, err := a.Ready(Need{Input: 30_000}, nil)
+		wait, err := a.Ready(Need{Input: 30_000}, 0)
 		if err != nil || wait.Round(time.Millisecond) != time.Second {
 			t.Fatalf("wait %s, %v; want until the bucket is full, 1s", wait, err)
 		}
@@ -178,7 +178,7 @@ func TestARequestLargerThanTheBucketGoesWhenItIsFullAndOneLargerThanTheLimitNeve
 			t.Errorf("left %d, want the debt of %d", got, 14_250-30_000)
 		}
 		var large *TooLargeError
-		_, err = a.Take(Need{Input: 60_001}, nil, &Reservation{})
+		_, err = a.Take(Need{Input: 60_001}, 0, &Reservation{})
 		if !errors.As(err, &large) || *large != (TooLargeError{Of: Tokens, Need: 60_001, Limit: 60_000}) {
 			t.Fatalf("got %v, want a TooLargeError", err)
 		}
@@ -193,7 +193,7 @@ func TestAllLimitsAreTakenFromOrNone(t *testing.T) {
 		a := still(Config{RPM: 60, RPD: 1000, ITPM: 60_000, OTPM: 600, Accounting: "anthropic", Share: 1})
 		take(t, a, Need{Input: 10, MaxTokens: 150})
 		before := a.Levels()
-		if wait, err := a.Take(Need{Input: 10, MaxTokens: 10}, nil, &Reservation{}); wait == 0 || err != nil {
+		if wait, err := a.Take(Need{Input: 10, MaxTokens: 10}, 0, &Reservation{}); wait == 0 || err != nil {
 			t.Fatalf("wait %s, %v; want one for the output", wait, err)
 		}
 		if after := a.Levels(); !slices.Equal(before, after) {
@@ -211,7 +211,7 @@ func TestNoMoreThanTheDailyLimitGoesInAny24Hours(t *testing.T) {
 		for len(taken) < 400 {
 			time.Sleep(time.Duration(r.IntN(50)) * time.Minute)
 			var held Reservation
-			wait, err := a.Take(Need{}, nil, &held)
+			wait, err := a.Take(Need{}, 0, &held)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -220,7 +220,7 @@ func TestNoMoreThanTheDailyLimitGoesInAny24Hours(t *testing.T) {
 			}
 			if wait > 0 {
 				time.Sleep(wait)
-				if wait, _ := a.Take(Need{}, nil, &held); wait != 0 {
+				if wait, _ := a.Take(Need{}, 0, &held); wait != 0 {
 					t.Fatalf("another %s to wait after the wait", wait)
 				}
 			}
@@ -292,7 +292,7 @@ func TestTenThousandSchedulesNeverTakeMoreThanTheReferenceAllows(t *testing.T) {
 					continue
 				}
 				one := &Reservation{}
-				wait, err := a.Take(Need{Input: r.IntN(3000), MaxTokens: r.IntN(3) * r.IntN(2000)}, nil, one)
+				wait, err := a.Take(Need{Input: r.IntN(3000), MaxTokens: r.IntN(3) * r.IntN(2000)}, 0, one)
 				var large *TooLargeError
 				switch {
 				case errors.As(err, &large):
@@ -337,7 +337,7 @@ func TestReservationsReturnToZeroAfterTenThousandRandomEnds(t *testing.T) {
 				for range 100 {
 					time.Sleep(time.Duration(r.IntN(50)) * time.Millisecond)
 					var one Reservation
-					if wait, err := a.Take(Need{Input: r.IntN(1000), MaxTokens: r.IntN(1000)}, worker, &one); wait > 0 || err != nil {
+					if wait, err := a.Take(Need{Input: r.IntN(1000), MaxTokens: r.IntN(1000)}, worker+1, &one); wait > 0 || err != nil {
 						continue
 					}
 					time.Sleep(time.Duration(r.IntN(5000)) * time.Millisecond)
@@ -452,7 +452,7 @@ func TestAfterA429TheBucketsAreEmptyAndTheFlowGrowsFromHalf(t *testing.T) {
 		if got := left(a, Tokens); got != 7510 {
 			t.Errorf("%d came in within 10 s, want 7510", got)
 		}
-		wait, _ := a.Ready(Need{Input: 8510}, nil)
+		wait, _ := a.Ready(Need{Input: 8510}, 0)
 		if wait.Round(time.Millisecond) != time.Second {
 			t.Errorf("1000 more take %s, want 1s", wait)
 		}
@@ -467,13 +467,13 @@ func TestTheWaitIsTrueAlsoWhileTheFlowGrows(t *testing.T) {
 			take(t, a, Need{Input: 10}).End(throttledFor(time.Duration(r.IntN(5000)) * time.Millisecond))
 			time.Sleep(time.Duration(r.IntN(12_000)) * time.Millisecond)
 			n := Need{Input: 1 + r.IntN(14_000)}
-			wait, _ := a.Ready(n, nil)
+			wait, _ := a.Ready(n, 0)
 			time.Sleep(wait * 99 / 100)
-			if again, _ := a.Ready(n, nil); wait > time.Second && again == 0 {
+			if again, _ := a.Ready(n, 0); wait > time.Second && again == 0 {
 				t.Fatalf("seed %d: told to wait %s, ready before", seed, wait)
 			}
 			time.Sleep(wait/100 + 200*time.Millisecond)
-			if again, _ := a.Ready(n, nil); again != 0 {
+			if again, _ := a.Ready(n, 0); again != 0 {
 				t.Fatalf("seed %d: told to wait %s, then %s more", seed, wait, again)
 			}
 		})
@@ -485,20 +485,20 @@ func TestSmallRequestsDoNotStarveALargeOne(t *testing.T) {
 		a := still(Config{TPM: 60_000, Accounting: "gemini", Share: 1})
 		take(t, a, Need{Input: 15_000})
 		large, small := Need{Input: 1500}, Need{Input: 100}
-		if wait, _ := a.Ready(large, "large"); wait.Round(time.Millisecond) != 1500*time.Millisecond {
+		if wait, _ := a.Ready(large, 1); wait.Round(time.Millisecond) != 1500*time.Millisecond {
 			t.Fatalf("wait %s", wait)
 		}
 		for range 14 {
 			time.Sleep(100 * time.Millisecond)
-			if wait, _ := a.Take(small, "small", &Reservation{}); wait == 0 {
+			if wait, _ := a.Take(small, 2, &Reservation{}); wait == 0 {
 				t.Fatal("a small one overtook it")
 			}
 		}
 		time.Sleep(100 * time.Millisecond)
-		if wait, err := a.Take(large, "large", &Reservation{}); wait != 0 || err != nil {
+		if wait, err := a.Take(large, 1, &Reservation{}); wait != 0 || err != nil {
 			t.Fatalf("large: wait %s, %v", wait, err)
 		}
-		if wait, _ := a.Ready(small, "small"); wait.Round(time.Millisecond) != 100*time.Millisecond {
+		if wait, _ := a.Ready(small, 2); wait.Round(time.Millisecond) != 100*time.Millisecond {
 			t.Errorf("small: wait %s, want 100ms", wait)
 		}
 	})
@@ -508,9 +508,9 @@ func TestAClaimWhoseCallDoesNotComeLapses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := still(Config{TPM: 60_000, Accounting: "gemini", Share: 1})
 		take(t, a, Need{Input: 15_000})
-		_, _ = a.Ready(Need{Input: 500}, "gone")
+		_, _ = a.Ready(Need{Input: 500}, 1)
 		time.Sleep(601 * time.Millisecond)
-		if wait, _ := a.Take(Need{Input: 100}, "other", &Reservation{}); wait != 0 {
+		if wait, _ := a.Take(Need{Input: 100}, 2, &Reservation{}); wait != 0 {
 			t.Errorf("still %s to wait for one that is gone", wait)
 		}
 	})
@@ -602,7 +602,7 @@ func BenchmarkTakeAndEnd(b *testing.B) {
 	b.RunParallel(func(pb *testing.PB) {
 		var r Reservation
 		for pb.Next() {
-			if wait, err := a.Take(Need{Input: 100, MaxTokens: 100}, a, &r); wait != 0 || err != nil {
+			if wait, err := a.Take(Need{Input: 100, MaxTokens: 100}, 1, &r); wait != 0 || err != nil {
 				b.Error(wait, err)
 				return
 			}

@@ -1,0 +1,149 @@
+package holdfast_test
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/holdfast-gateway/holdfast"
+	"github.com/holdfast-gateway/holdfast/concurrency"
+	"github.com/holdfast-gateway/holdfast/quota"
+	"github.com/holdfast-gateway/holdfast/sim"
+)
+
+// seeds is how many seeds a simulation runs with: HOLDFAST_SEEDS, else few.
+func seeds(t *testing.T, few uint64) uint64 {
+	t.Helper()
+	text := os.Getenv("HOLDFAST_SEEDS")
+	if text == "" {
+		return few
+	}
+	n, err := strconv.ParseUint(text, 10, 16)
+	if err != nil {
+		t.Fatalf("HOLDFAST_SEEDS is %q, want a number of seeds", text)
+	}
+	return n
+}
+
+// contract is a provider that limits tokens, as it counts them, and what we are
+// told of it.
+type contract struct {
+	name    string
+	dialect string
+	dials   sim.Dials
+	quota   quota.Config
+	limit   int                             // of the limit that is reached first, per minute
+	charged func(sim.Spent) int             // of that limit
+	cost    func(input, most, out int) int // what a call takes of it
+}
+
+const (
+	answerTokens = 300
+	mostTokens   = 1000
+)
+
+// contracts are the accountings that the simulated provider knows.
+func contracts() []contract {
+	tokens := func(s sim.Spent) int { return s.Tokens }
+	const tpm = 200_000
+	simple := func(name string, cost func(input, most, out int) int) contract {
+		return contract{name: name, dialect: "chat", limit: tpm, charged: tokens, cost: cost,
+			dials: sim.Dials{Accounting: name, TokensPerMinute: tpm}, quota: quota.Config{TPM: tpm, Accounting: name}}
+	}
+	return []contract{
+		{name: "anthropic, by output", dialect: "messages", limit: 80_000, charged: func(s sim.Spent) int { return s.Output },
+			cost:  func(_, _, out int) int { return out },
+			dials: sim.Dials{Accounting: "anthropic", TokensPerMinute: 2_000_000, OutputPerMinute: 80_000},
+			quota: quota.Config{ITPM: 2_000_000, OTPM: 80_000, Accounting: "anthropic"}},
+		{name: "anthropic, by input, half of it cached", dialect: "messages", limit: 80_000, charged: tokens,
+			cost:  func(input, _, _ int) int { return input / 2 },
+			dials: sim.Dials{Accounting: "anthropic", TokensPerMinute: 80_000, OutputPerMinute: 2_000_000, CachedShare: 0.5},
+			quota: quota.Config{ITPM: 80_000, OTPM: 2_000_000, Accounting: "anthropic"}},
+		simple("azure", func(input, most, _ int) int { return input + most }),
+		simple("bedrock", func(input, _, out int) int { return input + 5*out }),
+		simple("cerebras", func(input, _, out int) int { return input + out }),
+		simple("gemini", func(input, _, _ int) int { return input }),
+		simple("groq", func(input, _, out int) int { return input + out }),
+		simple("openai", func(input, most, _ int) int { return max(input, most) }),
+	}
+}
+
+// prompt is a text of about so many tokens that no other call has.
+func prompt(call, tokens int) string {
+	return fmt.Sprintf("%08d", call) + strings.Repeat("wor ", max(0, tokens-2))
+}
+
+// inputs draws lengths of prompts, lognormal with a median of 400.
+func inputs(r *rand.Rand) int { return min(4000, int(400*math.Exp(0.7*r.NormFloat64()))) }
+
+// TestATokenLimitIsUsedAndNotHit: a provider that limits tokens, three times as
+// many calls as it can bear, each accounting. It has to say 429 to at most 1.5 %
+// of what it is asked, and 93 % of its limit are used.
+func TestATokenLimitIsUsedAndNotHit(t *testing.T) {
+	for _, c := range contracts() {
+		for seed := range seeds(t, 1) {
+			t.Run(fmt.Sprintf("%s/seed=%d", c.name, seed), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) { c.overload(t, seed) })
+			})
+		}
+	}
+}
+
+func (c contract) overload(t *testing.T, seed uint64) {
+	const load, settle, during = 3.0, time.Minute, 4 * time.Minute
+	r, mu := rand.New(rand.NewPCG(seed, 21)), sync.Mutex{}
+	target := to("p", "m")
+	if c.dialect == "messages" {
+		target = claude("p", "m")
+	}
+	target.Keys = []holdfast.Key{{Secret: "sk-simulated"}}
+	target.Quota, target.Concurrency = c.quota, concurrency.Config{Max: -1}
+	config := route(target)
+	config.Rand = func() float64 { mu.Lock(); defer mu.Unlock(); return r.Float64() }
+	w := build(t, config, "p")
+	w.direct()
+	w.quiet = true
+	c.dials.OutputTokens, c.dials.OutputSpread, c.dials.Seed = answerTokens, 0.6, seed
+	c.dials.FirstTokenDelay, c.dials.TokenInterval = 300*time.Millisecond, 10*time.Millisecond
+	if err := w.sims["p"].SetDials(c.dials); err != nil {
+		t.Fatal(err)
+	}
+	mean, rnd := 0, rand.New(rand.NewPCG(seed, 22))
+	for range 2000 {
+		mean += c.cost(inputs(rnd), mostTokens, min(mostTokens, int(answerTokens*math.Exp(0.6*rnd.NormFloat64()))))
+	}
+	perSecond := load * float64(c.limit) / 60 / (float64(mean) / 2000)
+
+	var all sync.WaitGroup
+	var before sim.Spent
+	began, i := time.Now(), 0
+	for ; time.Since(began) < settle+during; i++ {
+		if before.Requests == 0 && time.Since(began) >= settle {
+			before = w.sims["p"].Spent()
+		}
+		body := fmt.Appendf(nil, `{"model":"m","max_tokens":%d,"stream":%t,"stream_options":{"include_usage":true},"messages":[{"role":"user","content":%q}]}`,
+			mostTokens, i%20 == 0, prompt(i, inputs(rnd)))
+		all.Go(func() { w.do(context.Background(), c.dialect, body) })
+		time.Sleep(time.Duration(rnd.ExpFloat64() / perSecond * float64(time.Second)))
+	}
+	after := w.sims["p"].Spent()
+	all.Wait()
+	refused := float64(after.Refused) / float64(after.Refused+after.Requests)
+	used := float64(c.charged(after)-c.charged(before)) / (float64(c.limit) * during.Minutes())
+	t.Logf("%d calls, %d asked upstream, %.2f %% of them 429, %.1f %% of the limit used", i, after.Requests+after.Refused, 100*refused, 100*used)
+	if refused > 0.015 {
+		t.Errorf("%.2f %% of the attempts met a 429, want at most 1.5 %%", 100*refused)
+	}
+	if used < 0.93 {
+		t.Errorf("%.1f %% of the limit were used, want at least 93 %%", 100*used)
+	}
+}

@@ -1,0 +1,273 @@
+package holdfast
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/holdfast-gateway/holdfast/call"
+	"github.com/holdfast-gateway/holdfast/dispatch"
+	"github.com/holdfast-gateway/holdfast/quota"
+)
+
+// accountID tells what has limits of its own: one credential at one address, for
+// one model. Targets that share it share the account, whatever their names.
+type accountID struct {
+	address string
+	key     [sha256.Size]byte // of the secret; zero without one
+	model   string
+}
+
+// spender is one key of a target and a model.
+type spender struct{ key, model string }
+
+// account returns what a key of this target may spend on a model; nil when
+// nothing limits it.
+func (p *learnt) account(key *call.Key, model string) *quota.Account {
+	if !p.metered.Load() {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	by := spender{model: model}
+	if key != nil {
+		by.key = key.Name
+	}
+	if a := p.accounts[by]; a != nil {
+		return a
+	}
+	if len(p.accounts) >= maxModels*max(1, len(p.target.Keys)) {
+		by.model = ""
+		if a := p.accounts[by]; a != nil {
+			return a
+		}
+	}
+	id := accountID{address: p.target.URL.String(), model: by.model}
+	if key != nil {
+		id.key = sha256.Sum256([]byte(key.Secret))
+	}
+	a := p.shared(id, p.quota)
+	p.accounts[by] = a
+	return a
+}
+
+// account returns the account of that identity, which it makes if there is none.
+func (m *memory) account(id accountID, c quota.Config) *quota.Account {
+	m.accountsMu.Lock()
+	defer m.accountsMu.Unlock()
+	a := m.accounts[id]
+	if a == nil {
+		a = quota.New(c, quota.Options{Rand: m.rand})
+		m.accounts[id] = a
+	}
+	return a
+}
+
+// limitTo puts other limits in force.
+func (p *learnt) limitTo(c quota.Config) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.quota = c
+	p.metered.Store(c.Limits())
+	for _, a := range p.accounts {
+		a.Reconfigure(c)
+	}
+}
+
+// forgetAccounts drops the accounts that no target uses any more.
+func (m *memory) forgetAccounts(posts map[string]*post) {
+	used := map[*quota.Account]bool{}
+	for _, p := range posts {
+		p.mu.Lock()
+		for _, a := range p.accounts {
+			used[a] = true
+		}
+		p.mu.Unlock()
+	}
+	m.accountsMu.Lock()
+	defer m.accountsMu.Unlock()
+	for id, a := range m.accounts {
+		if !used[a] {
+			delete(m.accounts, id)
+		}
+	}
+}
+
+// need is what the call asks of a quota.
+func (in *incoming) need() quota.Need {
+	r := &in.Request
+	return quota.Need{Input: r.InputTokens, MaxTokens: r.MaxTokens, Choices: r.Choices}
+}
+
+// number tells calls that wait for quota apart.
+func (in *incoming) number() uint64 {
+	if in.turn == 0 {
+		in.turn = in.house.memory.turns.Add(1)
+	}
+	return in.turn
+}
+
+// reserve is the gate between permit and circuit: it holds what the provider will
+// charge for an attempt.
+func (in *incoming) reserve(p *post, u call.Upstream) (held quota.Reservation, err error) {
+	a := p.account(u.Key, u.Model)
+	if a == nil {
+		return held, nil
+	}
+	wait, err := a.Take(in.need(), in.number(), &held)
+	switch {
+	case err != nil:
+		return held, dispatch.ErrIneligible
+	case wait > 0:
+		p.wakeIn(wait)
+		return held, &dispatch.NoQuotaError{Wait: wait}
+	}
+	return held, nil
+}
+
+// affords reports whether some key of a target has quota for the call now, and
+// otherwise how long that takes. A request that is too large for all of them is
+// an error. who is 0 or the call's number, which keeps its place.
+func (in *incoming) affords(p *post, model string, who uint64) (ok bool, wait time.Duration, err error) {
+	if !p.metered.Load() {
+		return true, 0, nil
+	}
+	ask := func(k *call.Key) bool {
+		a := p.account(k, model)
+		if a == nil {
+			ok, err = true, nil
+			return false
+		}
+		w, e := a.Ready(in.need(), who)
+		switch {
+		case e != nil:
+			if wait == 0 {
+				err = e
+			}
+		case w == 0:
+			ok, wait, err = true, 0, nil
+		case wait == 0 || w < wait:
+			wait, err = w, nil
+		}
+		return !ok
+	}
+	if len(p.target.Keys) == 0 {
+		ask(nil)
+		return ok, wait, err
+	}
+	for i := range p.target.Keys {
+		if k := &p.target.Keys[i]; (in.pinKey == "" || in.pinKey == k.Name) && !ask(k) {
+			break
+		}
+	}
+	return ok, wait, err
+}
+
+// solvent picks a usable key that has quota, if there is one; else a usable one,
+// whose gate will say what is missing.
+func (in *incoming) solvent(t *call.Target, model string, tried []*call.Key) (*call.Key, time.Duration, bool) {
+	pool, p := in.house.memory.pool, in.route.byTarget[t]
+	first, wait, ok := pool.Key(t, model, tried)
+	if !ok || len(t.Keys) < 2 || !p.metered.Load() {
+		return first, wait, ok
+	}
+	tried = slices.Clone(tried)
+	for k := first; ok; k, _, ok = pool.Key(t, model, tried) {
+		a := p.account(k, model)
+		if a == nil {
+			return k, 0, true
+		}
+		if wait, err := a.Ready(in.need(), in.number()); wait == 0 && err == nil {
+			return k, 0, true
+		}
+		tried = append(tried, k)
+	}
+	return first, 0, true
+}
+
+// unaffordable refuses a call that no waiting room helps: it is larger than the
+// whole limit of every target, or what is left of the limits comes in too late.
+func (in *incoming) unaffordable() *refusedCall {
+	var large *quota.TooLargeError
+	next := time.Duration(0)
+	for _, t := range in.state.Targets {
+		ok, wait, err := in.affords(in.route.byTarget[t], in.model(t), 0)
+		var e *quota.TooLargeError
+		switch {
+		case errors.As(err, &e):
+			if large == nil || e.Limit > large.Limit {
+				large = e
+			}
+		case ok || wait <= maxRetryAfter:
+			return nil
+		case next == 0 || wait < next:
+			next = wait
+		}
+	}
+	if next > 0 {
+		message := fmt.Sprintf("What the providers of route %q allow in a day is used up; some comes back in %s.", in.Route, next.Round(time.Minute))
+		return &refusedCall{problem: call.Problem{Reason: call.ReasonRateLimited, Message: message}, class: call.Refused, wait: next}
+	}
+	message := fmt.Sprintf("The request takes %d tokens, as its provider counts prompt and max_tokens; no target of route %q allows more than %d a minute (%s). Shorten the prompt or lower max_tokens.",
+		large.Need, in.Route, large.Limit, large.Of)
+	return &refusedCall{problem: call.Problem{Reason: call.ReasonTooLarge, Message: message}, class: call.ClientError}
+}
+
+// wakeIn has the waiting rooms look again when quota will have come in. At most
+// one look is due at a time; what comes first counts.
+func (p *learnt) wakeIn(d time.Duration) {
+	d = min(max(d, time.Millisecond), time.Minute)
+	at := time.Now().Add(d)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.alarmAt.IsZero() && !at.Before(p.alarmAt) {
+		return
+	}
+	p.alarmAt = at
+	if p.alarm != nil {
+		p.alarm.Reset(d)
+		return
+	}
+	p.alarm = time.AfterFunc(d, func() {
+		p.mu.Lock()
+		p.alarmAt = time.Time{}
+		p.mu.Unlock()
+		p.wake()
+	})
+}
+
+// QuotaStatus is one limit of one key for one model.
+type QuotaStatus struct {
+	Key      string `json:"key"`             // alias; "" for a target without keys
+	Model    string `json:"model,omitempty"` // asked for; "" for all beyond the first 256
+	Limit    string `json:"limit"`           // rpm, rpd, tpm, itpm or otpm
+	Allowed  int64  `json:"allowed"`         // per minute (rpd: per day), as configured or announced by the provider if that is lower
+	Left     int64  `json:"left"`            // that may be taken now; negative is debt
+	Reserved int64  `json:"reserved"`        // held by attempts under way
+
+	// Waste is the share of the charged tokens that nobody used, where max_tokens
+	// is so far above what answers take that lowering it is worth while; else 0.
+	Waste     float64 `json:"waste,omitempty"`
+	MaxTokens int     `json:"max_tokens,omitempty"` // with Waste: the usual max_tokens
+	Used      int     `json:"used,omitempty"`       // with Waste: what 99 of 100 answers stay within
+}
+
+// quotas is the post's accounts as a Status shows them.
+func (p *learnt) quotas() []QuotaStatus {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var list []QuotaStatus
+	for by, a := range p.accounts {
+		hint, wasteful := a.Hint()
+		for _, l := range a.Levels() {
+			s := QuotaStatus{Key: by.key, Model: by.model, Limit: l.Of.String(), Allowed: l.Limit, Left: l.Left, Reserved: l.Reserved}
+			if wasteful && l.Of == quota.Tokens {
+				s.Waste, s.MaxTokens, s.Used = hint.Waste, hint.MaxTokens, hint.Used
+			}
+			list = append(list, s)
+		}
+	}
+	return list
+}
