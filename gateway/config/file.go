@@ -61,6 +61,24 @@ type File struct {
 	// who can reach the address may call. holdfast key new makes one.
 	Keys []ClientKey `yaml:"keys,mapping"`
 
+	// Tenants are limits and budgets of those who pay, by the names that keys have
+	// as their tenant.
+	Tenants []Tenant `yaml:"tenants,mapping"`
+
+	// Limits are limits of what callers may ask for, by a name for each. A call is
+	// charged in all that it falls under, once, or in none when one refuses it. With
+	// this key in the file the profile's own do not count: limits: {} has none.
+	Limits []Limit `yaml:"limits,mapping"`
+
+	// Prices are those of models, by name, for budgets in US dollars.
+	Prices []Price `yaml:"prices,mapping"`
+
+	// TrustedProxies are networks and addresses of proxies in front of the gateway.
+	// Only of them X-Forwarded-For and Forwarded are believed: the caller's address
+	// is the last in it that is no trusted proxy. Default: none, and the caller is
+	// whoever opened the connection.
+	TrustedProxies []string `yaml:"trusted_proxies"`
+
 	// Routes are matched in this order: the first whose match fits takes the call.
 	Routes []Route `yaml:"routes,mapping"`
 
@@ -293,6 +311,12 @@ type Route struct {
 
 	// Queue is this route's waiting room.
 	Queue admission.Config `yaml:"queue,policy"`
+
+	// Limits are what all callers together may use up of this route.
+	Limits Limits `yaml:"limits"`
+
+	// Budget is what all callers together may spend on this route.
+	Budget Budget `yaml:"budget"`
 
 	// Recovery says what happens when a stream breaks after its first word:
 	// error (default) ends it with the dialect's own error event.

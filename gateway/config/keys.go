@@ -29,9 +29,11 @@ type ClientKey struct {
 	// Default all.
 	Models []string `yaml:"models"`
 
-	// Limits are what the key may use up. They are checked and kept, and not
-	// enforced yet.
+	// Limits are what the key may use up.
 	Limits Limits `yaml:"limits"`
+
+	// Budget is what the key may spend.
+	Budget Budget `yaml:"budget"`
 
 	// Priority is the key's class in the waiting room; default 0, the normal one.
 	Priority int `yaml:"priority" min:"-100" max:"100"`
@@ -39,24 +41,6 @@ type ClientKey struct {
 	// Expires is the day (2027-01-31, at 00:00 UTC) or the moment
 	// (2027-01-31T18:00:00Z) from which on the key opens nothing; default never.
 	Expires Moment `yaml:"expires"`
-}
-
-// Limits are what one client key may use up.
-type Limits struct {
-	// Rate is how many calls may begin: 20/s, 100/m, 5000/h.
-	Rate Rate `yaml:"rate"`
-
-	// Burst is how many calls may begin at once.
-	Burst int `yaml:"burst" min:"1" max:"1000000"`
-
-	// BlockFor is how long a key that went over its rate is refused.
-	BlockFor time.Duration `yaml:"block_for"`
-
-	// TokensPerMinute is how many tokens may be spent in a minute: 200k, 1500000.
-	TokensPerMinute Tokens `yaml:"tokens_per_minute"`
-
-	// Concurrency is how many calls may run at once.
-	Concurrency int `yaml:"concurrency" min:"1" max:"1000000"`
 }
 
 // Digest is the SHA-256 of a client key.
@@ -79,41 +63,6 @@ func (m *Moment) set(text string) error {
 		}
 	}
 	return errors.New("want a day or a moment: 2027-01-31, 2027-01-31T18:00:00Z")
-}
-
-// Rate is a number of events per second, minute or hour.
-type Rate struct {
-	Count int
-	Per   time.Duration
-}
-
-func (r *Rate) set(text string) error {
-	count, unit, ok := strings.Cut(text, "/")
-	n, err := strconv.Atoi(strings.TrimSpace(count))
-	per := map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour}[strings.TrimSpace(unit)]
-	if !ok || err != nil || n < 1 || n > 1_000_000_000 || per == 0 {
-		return errors.New("want a rate: 20/s, 100/m, 5000/h")
-	}
-	*r = Rate{n, per}
-	return nil
-}
-
-// Tokens is a number of tokens: 200k, 2M, 150000.
-type Tokens int64
-
-func (t *Tokens) set(text string) error {
-	digits, unit := text, int64(1)
-	if d, ok := strings.CutSuffix(text, "k"); ok {
-		digits, unit = d, 1000
-	} else if d, ok := strings.CutSuffix(text, "M"); ok {
-		digits, unit = d, 1_000_000
-	}
-	n, err := strconv.ParseInt(digits, 10, 64)
-	if err != nil || n < 1 || n > 1_000_000_000_000/unit {
-		return errors.New("want a number of tokens: 200k, 2M, 150000")
-	}
-	*t = Tokens(n * unit)
-	return nil
 }
 
 // KeysRequired reports whether callers need a client key: keys stands in the

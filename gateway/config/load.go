@@ -102,6 +102,7 @@ func (f *File) check() Errors {
 		c.route(r)
 	}
 	c.clientKeys()
+	c.limits()
 	if len(f.Routes) == 0 {
 		c.fail([]string{"routes"}, "no routes: nothing says who answers; add one with targets")
 	}
@@ -345,6 +346,9 @@ func (f *File) checkWhole(env environment) Errors {
 // locate turns the beginning of one of the front door's complaints ("route chat:
 // target openai/gpt-4o: ...") into a path in the file.
 func (f *File) locate(problem string) (path []string, rest string) {
+	if path, rest, ok := f.locateLimit(problem); ok {
+		return path, rest
+	}
 	for _, r := range f.Routes {
 		after, ok := strings.CutPrefix(problem, "route "+r.Name+": ")
 		if !ok {
@@ -385,6 +389,7 @@ func (f *File) holdfast(env environment) (holdfast.Config, error) {
 	for _, r := range f.Routes {
 		c.Routes = append(c.Routes, f.routeOf(r))
 	}
+	f.limited(&c)
 	return c, nil
 }
 

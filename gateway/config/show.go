@@ -202,7 +202,7 @@ func wordOf(v reflect.Value, origin string) string {
 	case Moment:
 		return x.UTC().Format(time.RFC3339)
 	case Rate:
-		return fmt.Sprintf("%d/%s", x.Count, map[time.Duration]string{time.Second: "s", time.Minute: "m", time.Hour: "h"}[x.Per])
+		return x.String()
 	}
 	if v.CanInt() && v.Int() < 0 && origin == "" || v.CanFloat() && v.Float() < 0 {
 		return "off"

@@ -48,7 +48,7 @@ func (h *Handler) authenticate(r *http.Request) (*http.Request, *call.Problem) {
 		return nil, unauthorized(err)
 	}
 	ctx := context.WithValue(r.Context(), callerKey{}, key)
-	ctx = holdfast.WithPriority(holdfast.WithTenant(ctx, key.Tenant), key.Priority)
+	ctx = holdfast.WithPriority(holdfast.WithTenant(holdfast.WithKey(ctx, key.Name), key.Tenant), key.Priority)
 	known := r.WithContext(ctx)
 	known.Header = maps.Clone(r.Header)
 	for _, name := range credentialHeaders {

@@ -8,8 +8,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"log/slog"
-	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync/atomic"
@@ -41,6 +41,10 @@ type Config struct {
 	// Route names the route that takes a model, "" for none; for keys that may not
 	// use everything. nil: no route does.
 	Route func(model string) string
+
+	// Proxies are the networks of the proxies whose X-Forwarded-For and Forwarded
+	// are believed. nil: nobody's.
+	Proxies func() []netip.Prefix
 
 	Realtime func() bool // WebSockets on /v1/realtime are tunnelled; nil: refused with 426
 
@@ -76,6 +80,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Models == nil {
 		c.Models = func() []string { return nil }
+	}
+	if c.Proxies == nil {
+		c.Proxies = func() []netip.Prefix { return nil }
 	}
 	if c.Route == nil {
 		c.Route = func(string) string { return "" }
@@ -265,7 +272,8 @@ const placeholder = "holdfast.invalid"
 
 // upstream returns the request that the Transport takes.
 func (h *Handler) upstream(r *http.Request, body *payload) (*http.Request, error) {
-	ctx := holdfast.WithClient(r.Context(), clientDigest(r))
+	address := addressOf(r, h.config.Proxies())
+	ctx := holdfast.WithAddress(holdfast.WithClient(r.Context(), clientDigest(r, address)), address)
 	req := (&http.Request{
 		Method: r.Method,
 		URL: &url.URL{
@@ -286,7 +294,7 @@ func (h *Handler) upstream(r *http.Request, body *payload) (*http.Request, error
 
 // clientDigest names the client without naming its credential: the digest of
 // the credential, or of the address for a caller who sends none.
-func clientDigest(r *http.Request) string {
+func clientDigest(r *http.Request, address netip.Addr) string {
 	if key, known := callerOf(r); known {
 		return digest("key " + key.Name)
 	}
@@ -295,11 +303,7 @@ func clientDigest(r *http.Request) string {
 			return digest(value)
 		}
 	}
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		host = r.RemoteAddr
-	}
-	return digest("address " + host)
+	return digest("address " + address.String())
 }
 
 func digest(s string) string {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -72,6 +73,7 @@ type loaded struct {
 	file    *config.File
 	keys    *keys.Set                  // of those who may call
 	untold  []string                   // credentials that no caller may see
+	proxies []netip.Prefix             // whose word on a caller's address is taken
 	primary map[string]map[string]bool // route, then targets of its first place
 	at      time.Time
 	digest  [32]byte
@@ -120,7 +122,7 @@ func (s *Server) transportConfig(file *config.File) (holdfast.Config, error) {
 // adopt makes a file that was put in force the one that is asked about models,
 // first choices and the level of the log.
 func (s *Server) adopt(file *config.File) {
-	l := &loaded{file: file, keys: keys.NewSet(file.ClientKeys()), untold: untold(file), primary: map[string]map[string]bool{}, at: time.Now(), digest: s.digest}
+	l := &loaded{file: file, keys: keys.NewSet(file.ClientKeys()), untold: untold(file), proxies: file.TrustedNetworks(), primary: map[string]map[string]bool{}, at: time.Now(), digest: s.digest}
 	if c, err := file.Holdfast(); err == nil {
 		for _, r := range c.Routes {
 			l.primary[r.Name] = firstPlace(r.Targets)
@@ -179,6 +181,7 @@ func (s *Server) Start() error {
 		Log:   s.log, Record: s.recorder.Record,
 		MaxBody: func() int64 { return int64(s.current.Load().file.MaxBody) },
 		Secrets: s.untold,
+		Proxies: func() []netip.Prefix { return s.current.Load().proxies },
 
 		WriteStall: func() time.Duration { return s.current.Load().file.WriteStall },
 		Realtime:   func() bool { return s.current.Load().file.Realtime == "tunnel" },
@@ -274,7 +277,7 @@ func (s *Server) Run(ctx context.Context, now <-chan struct{}) error {
 			failed <- err
 		}
 	}
-	running.Go(func() { serve(s.main, s.guarded(unsentListener{s.listener})) })
+	running.Go(func() { serve(s.main, s.guarded(s.listener)) })
 	if s.admin != nil {
 		running.Go(func() { serve(s.admin, framedListener{s.adminAt}) })
 	}
