@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/holdfast-gateway/holdfast/call"
 	"github.com/holdfast-gateway/holdfast/gateway/explain"
 )
 
@@ -50,6 +51,9 @@ func tell(w io.Writer, s explain.Story) error {
 	fmt.Fprintln(&b)
 	if s.QueueMS > 0 {
 		fmt.Fprintf(&b, "  queued %s\n", span(s.QueueMS))
+	}
+	for _, l := range s.Limits {
+		fmt.Fprintf(&b, "  %s\n", limitedBy(l))
 	}
 	passed := s.PassedOver
 	for _, a := range s.Attempts {
@@ -166,6 +170,14 @@ func attempt(b *strings.Builder, a explain.Attempt) {
 	}
 }
 
+// limitedBy says what a limit did.
+func limitedBy(l explain.Limit) string {
+	if l.Decision == call.LimitedShadow {
+		return fmt.Sprintf("limit %s would have refused it, but only counts", l.Name)
+	}
+	return fmt.Sprintf("limit %s refused it for %s", l.Name, span(l.WaitMS))
+}
+
 // how says how an attempt ended.
 func how(a explain.Attempt) string {
 	end := a.Class
@@ -188,6 +200,9 @@ func details(a explain.Attempt) (words []string) {
 	}
 	if t := a.Tokens; t != nil {
 		words = append(words, fmt.Sprintf("%d tokens in, %d out", t.Input, t.Output))
+	}
+	if a.OddUsage {
+		words = append(words, "a usage that cannot be")
 	}
 	if a.Bytes > 0 {
 		words = append(words, size(a.Bytes))

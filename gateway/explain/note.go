@@ -25,8 +25,8 @@ func begin(e *call.Event) Story {
 
 // describe notes what the request is. It is called again as more of it is known.
 func (s *Story) describe(c *call.Call) {
-	s.Route, s.Tenant, s.Operation, s.Dialect = c.Route, plain(c.Tenant), string(c.Op), dialect(c.Op)
-	s.Method, s.Path, s.Model, s.Stream = plain(c.Method), plain(c.Path), plain(c.Request.Model), c.Request.Stream
+	s.Route, s.Tenant, s.Operation, s.Dialect = c.Route, still(s.Tenant, c.Tenant), string(c.Op), dialect(c.Op)
+	s.Method, s.Path, s.Model, s.Stream = still(s.Method, c.Method), still(s.Path, c.Path), still(s.Model, c.Request.Model), c.Request.Stream
 	s.Request = Request{
 		Bytes: len(c.Body), InputTokens: c.Request.InputTokens, MaxTokens: c.Request.MaxTokens, Refers: len(c.Request.Refs), Pinned: c.Request.Pinned,
 		Stays: c.NoMove, OneAttempt: c.NoRetry, Replayable: c.Replay, Retry: s.Request.Retry,
@@ -71,6 +71,10 @@ func (p *page) note(e *call.Event, most int) {
 		s.next(e, Next{Decision: stopped, Reason: e.Reason})
 	case call.PassedOver:
 		s.passed(e, most)
+	case call.Limited:
+		if len(s.Limits) < most {
+			s.Limits = append(s.Limits, Limit{Name: e.Reason, Decision: e.To, WaitMS: milliseconds(e.Wait)})
+		}
 	case call.CallEnded:
 		s.end(e)
 	}
@@ -87,7 +91,7 @@ func (s *Story) attempt(e *call.Event, most int) {
 	a := Attempt{
 		Number: e.Attempt, Ended: e.At, Target: e.Target, Provider: e.Provider, Model: e.Model, Answered: plain(e.Answered), Key: e.Key,
 		Class: o.Class.String(), Scope: o.Scope.String(), Status: o.Status, Code: code(o.Code), Category: code(o.Category), Clock: o.Clock, Fault: fault(o.Err),
-		FirstTokenMS: milliseconds(o.FirstToken), DurationMS: milliseconds(o.Duration), Bytes: o.Bytes, Sent: o.Sent, Committed: o.Committed,
+		FirstTokenMS: milliseconds(o.FirstToken), DurationMS: milliseconds(o.Duration), Bytes: o.Bytes, Sent: o.Sent, Committed: o.Committed, OddUsage: o.Usage.Odd,
 	}
 	if a.Model == "" {
 		a.Model = s.Model
@@ -165,6 +169,7 @@ const pageSize = int64(unsafe.Sizeof(page{})) + 96
 func (p *page) weigh() (more int64) {
 	n := pageSize + int64(len(p.ID)+len(p.Tenant)+len(p.Method)+len(p.Path)+len(p.Model)+len(p.Answered))
 	n += int64(cap(p.Attempts))*int64(unsafe.Sizeof(Attempt{})) + int64(cap(p.PassedOver))*int64(unsafe.Sizeof(PassedOver{}))
+	n += int64(cap(p.Limits)) * int64(unsafe.Sizeof(Limit{}))
 	for i := range p.Attempts {
 		a := &p.Attempts[i]
 		n += int64(len(a.Answered) + len(a.Code) + len(a.Category))

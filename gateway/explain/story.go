@@ -36,6 +36,7 @@ type Story struct {
 	QueueMS    float64      `json:"queue_ms" doc:"spent in the waiting room"`
 	OwnMS      float64      `json:"own_ms" doc:"spent by Holdfast itself: neither attempts nor waits"`
 	Request    Request      `json:"request"`
+	Limits     []Limit      `json:"limits,omitempty" doc:"of ours that refused it, or would have"`
 	Attempts   []Attempt    `json:"attempts" doc:"ended so far, in order"`
 	PassedOver []PassedOver `json:"passed_over" doc:"targets that were not asked, in order"`
 	Left       int          `json:"left_out" doc:"further attempts and targets that were not kept"`
@@ -77,9 +78,17 @@ type Attempt struct {
 	DurationMS   float64   `json:"duration_ms" doc:"from sending to the end of its body"`
 	Bytes        int64     `json:"answer_bytes"`
 	Tokens       *Tokens   `json:"tokens,omitempty" doc:"as the provider counted"`
+	OddUsage     bool      `json:"odd_usage,omitempty" doc:"the provider named a count that cannot be"`
 	Sent         bool      `json:"sent" doc:"request bytes may have reached the provider"`
 	Committed    bool      `json:"committed" doc:"its first word went to the caller"`
 	Next         *Next     `json:"next,omitempty" doc:"what was decided after it; absent after the one that answered"`
+}
+
+// Limit is what one limit of ours did to the call.
+type Limit struct {
+	Name     string  `json:"name"`
+	Decision string  `json:"decision" doc:"refused, or shadow: it would have"`
+	WaitMS   float64 `json:"wait_ms,omitempty" doc:"until the same call may pass"`
 }
 
 // Tokens counts tokens.

@@ -20,6 +20,9 @@ const longest = 128
 // plain cuts and cleans a text that a caller or a provider wrote: it is shown
 // on terminals. The copy does not keep a larger text alive.
 func plain(s string) string {
+	if len(s) <= longest && printable(s) {
+		return strings.Clone(s)
+	}
 	cut := len(s) > longest
 	if cut {
 		s = s[:longest]
@@ -34,6 +37,24 @@ func plain(s string) string {
 		return s + "..."
 	}
 	return strings.Clone(s)
+}
+
+// printable reports whether a text is of ASCII that is shown as it is.
+func printable(s string) bool {
+	for i := range len(s) {
+		if s[i]-0x20 >= 0x5f {
+			return false
+		}
+	}
+	return true
+}
+
+// still is plain for a text that was kept before and has rarely changed.
+func still(kept, s string) string {
+	if kept == s && s != "" {
+		return kept
+	}
+	return plain(s)
 }
 
 // code keeps a provider's code if it looks like one: a word of letters with few
@@ -58,6 +79,9 @@ func code(s string) string {
 // fault names what was wrong with a connection by a closed list: the text of
 // such an error can repeat what the other side sent.
 func fault(err error) string {
+	if err == nil { // what follows takes memory
+		return ""
+	}
 	var dns *net.DNSError
 	var record tls.RecordHeaderError
 	var alert tls.AlertError
@@ -66,8 +90,6 @@ func fault(err error) string {
 	var name x509.HostnameError
 	var forbidden *reach.RefusedError
 	switch {
-	case err == nil:
-		return ""
 	case errors.As(err, &forbidden):
 		return "forbidden_address"
 	case errors.As(err, &dns):

@@ -22,6 +22,7 @@ import (
 	"github.com/holdfast-gateway/holdfast/call"
 	"github.com/holdfast-gateway/holdfast/gateway/telemetry"
 	"github.com/holdfast-gateway/holdfast/internal/wanted"
+	"github.com/holdfast-gateway/holdfast/spend"
 )
 
 // shared is a log that is read while it is written.
@@ -236,7 +237,8 @@ func TestPromtoolFindsTheMetricsClean(t *testing.T) {
 	}
 	m := telemetry.NewMetrics(telemetry.Sources{
 		Status: func() holdfast.Status {
-			return holdfast.Status{Routes: []holdfast.RouteStatus{{Name: "chat"}}, Targets: []holdfast.TargetStatus{{Name: "a", Permits: 1}}}
+			return holdfast.Status{Routes: []holdfast.RouteStatus{{Name: "chat"}}, Targets: []holdfast.TargetStatus{{Name: "a", Permits: 1}},
+				Limits: []holdfast.LimitStatus{{Name: "key"}}, Budgets: []spend.Status{{Name: "key alice"}}}
 		},
 		Dropped:  map[string]func() int64{"log": func() int64 { return 0 }},
 		Withheld: func() int64 { return 0 },
@@ -296,13 +298,13 @@ func TestPrometheusUnderstandsTheQuestionsOfTheHowTo(t *testing.T) {
 
 // everyKind is one event at least of each kind that is counted.
 func everyKind(c *call.Call) []*call.Event {
-	broken := call.Outcome{Verdict: call.Verdict{Class: call.Truncated, Code: "cut"}, Committed: true, FirstToken: 1, Usage: call.Usage{Known: true, Input: 1}}
+	broken := call.Outcome{Verdict: call.Verdict{Class: call.Truncated, Code: "cut"}, Committed: true, FirstToken: 1, Usage: call.Usage{Known: true, Input: 1, Odd: true}}
 	refused := call.Outcome{Verdict: call.Verdict{Class: call.PolicyViolation, Category: "cyber"}}
 	events := []*call.Event{
 		{Kind: call.AttemptEnded, Call: c, Outcome: broken}, {Kind: call.AttemptEnded, Call: c, Outcome: refused},
 		{Kind: call.Queued, Call: c}, {Kind: call.Queued, Call: c, Reason: "queue_full"},
 	}
-	for k := call.CallStarted; k <= call.Stopped; k++ {
+	for k := call.CallStarted; k <= call.Limited; k++ {
 		events = append(events, &call.Event{Kind: k, Call: c, At: time.Now(), Attempt: 1, Target: "a", Provider: "a", Key: "key1", From: "a", To: "b", Reason: "overloaded"})
 	}
 	return events

@@ -30,25 +30,25 @@ func (l Logs) Record(e *call.Event) {
 	case call.AttemptEnded:
 		l.write(e, slog.LevelDebug, "attempt", attemptAttrs)
 	case call.BreakerMoved:
-		l.write(e, slog.LevelWarn, "breaker", func(e *call.Event) []slog.Attr {
-			return []slog.Attr{slog.String("target", e.Target), slog.String("model", e.Model), slog.String("from", e.From), slog.String("to", e.To),
-				slog.String("cause", e.Reason), milliseconds("open_for_ms", e.Wait)}
+		l.write(e, slog.LevelWarn, "breaker", func(to []slog.Attr, e *call.Event) []slog.Attr {
+			return append(to, slog.String("target", e.Target), slog.String("model", e.Model), slog.String("from", e.From), slog.String("to", e.To),
+				slog.String("cause", e.Reason), milliseconds("open_for_ms", e.Wait))
 		})
 	case call.KeyPaused, call.KeyEjected, call.TargetEjected:
-		l.write(e, slog.LevelWarn, e.Kind.String(), func(e *call.Event) []slog.Attr {
-			return []slog.Attr{slog.String("target", e.Target), slog.String("key", e.Key), slog.String("reason", e.Reason), milliseconds("for_ms", e.Wait)}
+		l.write(e, slog.LevelWarn, e.Kind.String(), func(to []slog.Attr, e *call.Event) []slog.Attr {
+			return append(to, slog.String("target", e.Target), slog.String("key", e.Key), slog.String("reason", e.Reason), milliseconds("for_ms", e.Wait))
 		})
 	case call.Queued:
 		if e.Wait > 0 || e.Reason != "" { // most calls do not wait
 			l.write(e, slog.LevelDebug, e.Kind.String(), stepAttrs)
 		}
-	case call.RetryPlanned, call.MovedOn, call.BudgetDenied, call.ClientRetried, call.PassedOver, call.Stopped:
+	case call.RetryPlanned, call.MovedOn, call.BudgetDenied, call.ClientRetried, call.PassedOver, call.Stopped, call.Limited:
 		l.write(e, slog.LevelDebug, e.Kind.String(), stepAttrs)
 	default: // that a call began is told when it ends
 	}
 }
 
-func (l Logs) write(e *call.Event, level slog.Level, message string, attrs func(*call.Event) []slog.Attr) {
+func (l Logs) write(e *call.Event, level slog.Level, message string, attrs func([]slog.Attr, *call.Event) []slog.Attr) {
 	ctx := context.Background()
 	if !l.To.Enabled(ctx, level) {
 		return
@@ -58,8 +58,7 @@ func (l Logs) write(e *call.Event, level slog.Level, message string, attrs func(
 		return
 	}
 	r := slog.NewRecord(e.At, level, message, 0)
-	r.AddAttrs(l.names(e)...)
-	r.AddAttrs(attrs(e)...)
+	r.AddAttrs(attrs(l.names(make([]slog.Attr, 0, 32), e), e)...)
 	_ = to.Handle(ctx, r) // the Queue's, which cannot fail
 }
 
@@ -79,9 +78,8 @@ func (l Logs) kind(e *call.Event, level slog.Level, message string) kind {
 	return k
 }
 
-func (l Logs) callAttrs(e *call.Event) []slog.Attr {
+func (l Logs) callAttrs(attrs []slog.Attr, e *call.Event) []slog.Attr {
 	o := e.Outcome
-	var attrs []slog.Attr
 	if c := e.Call; c != nil {
 		attrs = append(attrs,
 			slog.String("op", string(c.Op)), slog.String("method", capped(c.Method)), slog.String("path", capped(c.Path)),
@@ -98,33 +96,33 @@ func (l Logs) callAttrs(e *call.Event) []slog.Attr {
 	if e.Original != 0 {
 		attrs = append(attrs, slog.Int("original_status", e.Original))
 	}
-	return append(attrs, ends(o)...)
+	return ends(attrs, o)
 }
 
-func attemptAttrs(e *call.Event) []slog.Attr {
+func attemptAttrs(attrs []slog.Attr, e *call.Event) []slog.Attr {
 	o := e.Outcome
-	attrs := []slog.Attr{
+	attrs = append(attrs,
 		slog.Int("attempt", e.Attempt), slog.String("target", e.Target), slog.String("model", e.Model), slog.String("key", e.Key),
 		slog.Int("status", o.Status), slog.String("class", o.Class.String()), slog.String("scope", o.Scope.String()),
-		slog.Bool("sent", o.Sent), slog.Bool("committed", o.Committed), milliseconds("duration_ms", o.Duration), slog.Int64("bytes", o.Bytes)}
+		slog.Bool("sent", o.Sent), slog.Bool("committed", o.Committed), milliseconds("duration_ms", o.Duration), slog.Int64("bytes", o.Bytes))
 	if o.HasWait {
 		attrs = append(attrs, milliseconds("retry_after_ms", o.Wait))
 	}
-	return append(attrs, ends(o)...)
+	return ends(attrs, o)
 }
 
-func stepAttrs(e *call.Event) []slog.Attr {
-	return []slog.Attr{
+func stepAttrs(to []slog.Attr, e *call.Event) []slog.Attr {
+	return append(to,
 		slog.String("target", e.Target), slog.String("from", e.From), slog.String("to", e.To),
-		slog.Int("attempt", e.Attempt), slog.String("reason", e.Reason), milliseconds("wait_ms", e.Wait)}
+		slog.Int("attempt", e.Attempt), slog.String("reason", e.Reason), milliseconds("wait_ms", e.Wait))
 }
 
 // names says which call a line is about, and where its trace is found.
-func (l Logs) names(e *call.Event) []slog.Attr {
+func (l Logs) names(attrs []slog.Attr, e *call.Event) []slog.Attr {
 	if e.Call == nil {
-		return nil
+		return attrs
 	}
-	attrs := []slog.Attr{slog.String("request_id", e.Call.ID), slog.String("route", e.Call.Route)}
+	attrs = append(attrs, slog.String("request_id", e.Call.ID), slog.String("route", e.Call.Route))
 	if l.Trace != nil {
 		if trace, span := l.Trace(e.Call); trace != "" {
 			attrs = append(attrs, slog.String("trace_id", trace), slog.String("span_id", span))
@@ -134,13 +132,15 @@ func (l Logs) names(e *call.Event) []slog.Attr {
 }
 
 // ends says how an attempt ended, as far as there is something to say.
-func ends(o call.Outcome) []slog.Attr {
-	var attrs []slog.Attr
+func ends(attrs []slog.Attr, o call.Outcome) []slog.Attr {
 	if o.FirstToken > 0 {
 		attrs = append(attrs, milliseconds("first_token_ms", o.FirstToken))
 	}
 	if o.Usage.Known {
 		attrs = append(attrs, slog.Int("tokens_in", o.Usage.Input), slog.Int("tokens_out", o.Usage.Output))
+	}
+	if o.Usage.Odd {
+		attrs = append(attrs, slog.Bool("odd_usage", true))
 	}
 	for _, word := range []struct{ name, value string }{{"code", o.Code}, {"category", o.Category}, {"clock", o.Clock}} {
 		if word.value != "" {

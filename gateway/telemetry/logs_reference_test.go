@@ -25,14 +25,14 @@ func loudest(k call.EventKind) *call.Event {
 	}
 	return &call.Event{Kind: k, Call: c, At: time.Now(), Reason: "overloaded", Wait: time.Second, Original: 503, Outcome: call.Outcome{
 		Verdict:    call.Verdict{Class: call.Timeout, HasWait: true, Code: "code", Category: "category"},
-		FirstToken: time.Second, Usage: call.Usage{Known: true}, Clock: "idle", Err: errors.New("why"),
+		FirstToken: time.Second, Usage: call.Usage{Known: true, Odd: true}, Clock: "idle", Err: errors.New("why"),
 	}}
 }
 
 func TestTheReferenceNamesEveryLine(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("| `msg` | Level | Members, besides `time` and `level` |\n| --- | --- | --- |\n")
-	for k := call.CallStarted; k <= call.Stopped; k++ {
+	for k := call.CallStarted; k <= call.Limited; k++ {
 		var out bytes.Buffer
 		l := telemetry.Logs{To: slog.New(slog.NewJSONHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug})),
 			Outcome: func(*call.Event) string { return "timeout" }, Trace: traced}

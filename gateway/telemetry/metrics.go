@@ -22,7 +22,7 @@ type Metrics struct {
 
 	requests, attempts, retries, clientRetries, fallbacks *prometheus.CounterVec
 	transitions, shed, truncated, tokens, policy          *prometheus.CounterVec
-	denied, pauses, ejections, targetEjections            *prometheus.CounterVec
+	denied, pauses, ejections, targetEjections, oddUsage  *prometheus.CounterVec
 	duration, firstToken, queueWait, overhead             *prometheus.HistogramVec
 	reloaded, reloadTime                                  *prometheus.GaugeVec
 
@@ -76,6 +76,7 @@ func NewMetrics(s Sources) *Metrics {
 	m.queueWait = m.histogram("holdfast_queue_wait_seconds", "Time that admitted calls spent in the waiting room.", queueBuckets, "route")
 	m.truncated = m.counter("holdfast_streams_truncated_total", "Answers that broke after their first meaningful event had reached the caller.", "provider", "cause")
 	m.tokens = m.counter("holdfast_tokens_total", "Tokens as providers reported them; cached and reasoning tokens are part of input and output.", "provider", "model", "direction")
+	m.oddUsage = m.counter("holdfast_odd_usage_total", "Attempts whose provider reported a usage that cannot be: negative, absurdly large, no number. An estimate is charged instead.", "provider")
 	m.policy = m.counter("holdfast_policy_events_total", "Attempts that ended with a content policy's refusal.", "provider", "category")
 	m.denied = m.counter("holdfast_retry_budget_denials_total", "Further attempts that a budget denied.", "target", "reason")
 	m.pauses = m.counter("holdfast_key_pauses_total", "Times a key was paused because its provider asked to wait.", "target", "key")
@@ -182,6 +183,9 @@ func (m *Metrics) attemptEnded(e *call.Event) {
 		m.policy.WithLabelValues(e.Provider, m.categories.value(label(o.Category))).Inc()
 	default: // counted as an attempt of its class
 	}
+	if o.Usage.Odd {
+		m.oddUsage.WithLabelValues(e.Provider).Inc()
+	}
 	if !o.Usage.Known {
 		return
 	}
@@ -238,7 +242,7 @@ func (m *Metrics) Outcome(e *call.Event) string {
 // there is too much, what the caller got wrong, what ran out of time.
 func refusedOutcome(reason string) string {
 	switch reason {
-	case call.ReasonQueueFull, call.ReasonQueueTimeout, call.ReasonShed, call.ReasonRateLimited, call.ReasonDraining:
+	case call.ReasonQueueFull, call.ReasonQueueTimeout, call.ReasonShed, call.ReasonRateLimited, call.ReasonBudgetExhausted, call.ReasonDraining:
 		return "shed"
 	case call.ReasonBadRequest, call.ReasonTooLarge, call.ReasonUnauthorized, call.ReasonUnknownRoute, call.ReasonContextLength:
 		return "client_error"

@@ -1,6 +1,8 @@
 package telemetry
 
 import (
+	"strings"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/holdfast-gateway/holdfast"
@@ -13,26 +15,32 @@ type statusCollector struct {
 
 	breaker, budget, inFlight, permits *prometheus.Desc
 	running, waiting, lost, withheld   *prometheus.Desc
+	decisions, kept, blocked           *prometheus.Desc
+	overBudget                         *prometheus.Desc
 }
 
 func newStatusCollector(f *families, s Sources) *statusCollector {
 	c := &statusCollector{
 		status: s.Status, sources: s,
-		breaker:  f.read("gauge", "holdfast_breaker_state", "State of a target's circuit: 0 closed, 1 half-open, 2 open.", "target"),
-		budget:   f.read("gauge", "holdfast_retry_budget_remaining_ratio", "Share of a target's retry budget that is left, 0 to 1.", "target"),
-		inFlight: f.read("gauge", "holdfast_attempts_in_flight", "Attempts under way at a target, to the end of their bodies.", "target"),
-		permits:  f.read("gauge", "holdfast_concurrency_limit", "Attempts that a target may carry at once; absent when unlimited.", "target"),
-		running:  f.read("gauge", "holdfast_queue_running", "Calls inside, to the end of their answers.", "route"),
-		waiting:  f.read("gauge", "holdfast_queue_waiting", "Calls in the waiting room.", "route"),
-		lost:     f.read("counter", "holdfast_telemetry_dropped_total", "Log lines and spans that were lost, because nobody took them fast enough. sink is log or traces.", "sink"),
-		withheld: f.read("counter", "holdfast_log_lines_suppressed_total", "Log lines of a kind that came too often; a line says how many."),
+		breaker:    f.read("gauge", "holdfast_breaker_state", "State of a target's circuit: 0 closed, 1 half-open, 2 open.", "target"),
+		budget:     f.read("gauge", "holdfast_retry_budget_remaining_ratio", "Share of a target's retry budget that is left, 0 to 1.", "target"),
+		inFlight:   f.read("gauge", "holdfast_attempts_in_flight", "Attempts under way at a target, to the end of their bodies.", "target"),
+		permits:    f.read("gauge", "holdfast_concurrency_limit", "Attempts that a target may carry at once; absent when unlimited.", "target"),
+		running:    f.read("gauge", "holdfast_queue_running", "Calls inside, to the end of their answers.", "route"),
+		waiting:    f.read("gauge", "holdfast_queue_waiting", "Calls in the waiting room.", "route"),
+		lost:       f.read("counter", "holdfast_telemetry_dropped_total", "Log lines and spans that were lost, because nobody took them fast enough. sink is log or traces.", "sink"),
+		withheld:   f.read("counter", "holdfast_log_lines_suppressed_total", "Log lines of a kind that came too often; a line says how many."),
+		decisions:  f.read("counter", "holdfast_ratelimit_decisions_total", "What a limit said to calls: admitted, refused, full (too many under way), shadow (it would have refused), or spared (another limit refused).", "limit", "decision"),
+		kept:       f.read("gauge", "holdfast_ratelimit_keys", "Keys, addresses and so on that a limit has a meter for.", "limit"),
+		blocked:    f.read("gauge", "holdfast_ratelimit_blocked", "Of these those in the penalty box.", "limit"),
+		overBudget: f.read("counter", "holdfast_budget_refusals_total", "Calls refused because a budget of the day was used up, by whose it was: key, tenant or route.", "per"),
 	}
 	return c
 }
 
 // Describe names the metrics.
 func (c *statusCollector) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.breaker, c.budget, c.inFlight, c.permits, c.running, c.waiting, c.lost, c.withheld} {
+	for _, d := range []*prometheus.Desc{c.breaker, c.budget, c.inFlight, c.permits, c.running, c.waiting, c.lost, c.withheld, c.decisions, c.kept, c.blocked, c.overBudget} {
 		to <- d
 	}
 }
@@ -58,6 +66,7 @@ func (c *statusCollector) Collect(to chan<- prometheus.Metric) {
 		gauge(c.running, float64(r.Running), r.Name)
 		gauge(c.waiting, float64(r.Waiting), r.Name)
 	}
+	c.limits(to, s)
 	for name, t := range byTarget(s.Targets) {
 		gauge(c.breaker, t.state, name)
 		gauge(c.budget, t.budget, name)
@@ -65,6 +74,34 @@ func (c *statusCollector) Collect(to chan<- prometheus.Metric) {
 		if t.permits > 0 {
 			gauge(c.permits, t.permits, name)
 		}
+	}
+}
+
+// limits tells of limits by their names: those of several keys that share a name
+// are one row, since keys are no labels.
+func (c *statusCollector) limits(to chan<- prometheus.Metric, s holdfast.Status) {
+	said, kept, blocked := map[[2]string]int64{}, map[string]int{}, map[string]int{}
+	for _, l := range s.Limits {
+		for decision, n := range map[string]int64{"admitted": l.Counts.Admitted, "refused": l.Counts.Refused, "full": l.Full, "shadow": l.Counts.Would, "spared": l.Counts.Spared} {
+			said[[2]string{l.Name, decision}] += n
+		}
+		kept[l.Name] += l.Counts.Keys
+		blocked[l.Name] += l.Counts.Blocked
+	}
+	for row, n := range said {
+		to <- prometheus.MustNewConstMetric(c.decisions, prometheus.CounterValue, float64(n), row[0], row[1])
+	}
+	for name := range kept {
+		to <- prometheus.MustNewConstMetric(c.kept, prometheus.GaugeValue, float64(kept[name]), name)
+		to <- prometheus.MustNewConstMetric(c.blocked, prometheus.GaugeValue, float64(blocked[name]), name)
+	}
+	refused := map[string]int64{}
+	for _, b := range s.Budgets {
+		per, _, _ := strings.Cut(b.Name, " ")
+		refused[per] += b.Refused
+	}
+	for per, n := range refused {
+		to <- prometheus.MustNewConstMetric(c.overBudget, prometheus.CounterValue, float64(n), per)
 	}
 }
 

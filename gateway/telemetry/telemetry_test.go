@@ -18,6 +18,8 @@ import (
 	"github.com/holdfast-gateway/holdfast"
 	"github.com/holdfast-gateway/holdfast/call"
 	"github.com/holdfast-gateway/holdfast/gateway/telemetry"
+	"github.com/holdfast-gateway/holdfast/ratelimit"
+	"github.com/holdfast-gateway/holdfast/spend"
 )
 
 // exposition is what a scrape would read, without comments.
@@ -63,7 +65,7 @@ func TestEventsBecomeMetrics(t *testing.T) {
 		{Kind: call.MovedOn, Call: c, From: "a/m", To: "b/m", Reason: "overloaded"},
 		{Kind: call.AttemptEnded, Call: c, At: arrived.Add(5 * time.Second), Target: "b/m", Provider: "b", Outcome: call.Outcome{
 			Verdict: call.Verdict{Class: call.OK}, Committed: true, Duration: 3 * time.Second, FirstToken: time.Second,
-			Usage: call.Usage{Known: true, Input: 10, Output: 5, Cached: 4}}},
+			Usage: call.Usage{Known: true, Input: 10, Output: 5, Cached: 4, Odd: true}}},
 		{Kind: call.CallEnded, Call: c, At: arrived.Add(5 * time.Second), Target: "b/m", Outcome: call.Outcome{Verdict: call.Verdict{Class: call.OK}}},
 		{Kind: call.BreakerMoved, Target: "a/m", To: "open"},
 		{Kind: call.KeyPaused, Target: "a/m", Key: "key1"},
@@ -90,6 +92,7 @@ func TestEventsBecomeMetrics(t *testing.T) {
 		`holdfast_tokens_total{direction="input",model="other",provider="b"} 10`,
 		`holdfast_tokens_total{direction="output",model="other",provider="b"} 5`,
 		`holdfast_tokens_total{direction="cached",model="other",provider="b"} 4`,
+		`holdfast_odd_usage_total{provider="b"} 1`,
 		`holdfast_breaker_transitions_total{target="a/m",to="open"} 1`,
 		`holdfast_key_pauses_total{key="key1",target="a/m"} 1`,
 		`holdfast_key_ejections_total{key="key2",reason="auth",target="a/m"} 1`,
@@ -111,6 +114,12 @@ func TestTheStatusBecomesGauges(t *testing.T) {
 		Status: func() holdfast.Status {
 			return holdfast.Status{
 				Routes: []holdfast.RouteStatus{{Name: "chat", Running: 2, Waiting: 1}},
+				Limits: []holdfast.LimitStatus{
+					{Name: "key", Of: "alice", Full: 4, Counts: ratelimit.Stats{Counts: ratelimit.Counts{Admitted: 5, Refused: 1}, Keys: 1}},
+					{Name: "key", Of: "bob", Counts: ratelimit.Stats{Counts: ratelimit.Counts{Admitted: 7}, Keys: 1}},
+					{Name: "ip", Counts: ratelimit.Stats{Counts: ratelimit.Counts{Would: 3, Spared: 2}, Keys: 9, Blocked: 2}},
+				},
+				Budgets: []spend.Status{{Name: "key alice", Refused: 2}, {Name: "key bob", Refused: 1}, {Name: "route chat"}},
 				Targets: []holdfast.TargetStatus{
 					{Name: "a/m", Breaker: "half_open", InFlight: 2, Permits: 8, RetryBudget: 0.5},
 					{Name: "b", Breaker: "closed", RetryBudget: 1},
@@ -125,7 +134,12 @@ func TestTheStatusBecomesGauges(t *testing.T) {
 		`holdfast_breaker_state{target="a/m"} 1`, `holdfast_breaker_state{target="b"} 2`,
 		`holdfast_attempts_in_flight{target="a/m"} 2`, `holdfast_concurrency_limit{target="a/m"} 8`,
 		`holdfast_retry_budget_remaining_ratio{target="a/m"} 0.5`, `holdfast_telemetry_dropped_total{sink="log"} 3`,
-		`holdfast_telemetry_dropped_total{sink="traces"} 5`, `holdfast_log_lines_suppressed_total 7`)
+		`holdfast_telemetry_dropped_total{sink="traces"} 5`,
+		`holdfast_ratelimit_decisions_total{decision="admitted",limit="key"} 12`, `holdfast_ratelimit_decisions_total{decision="refused",limit="key"} 1`,
+		`holdfast_ratelimit_decisions_total{decision="full",limit="key"} 4`, `holdfast_ratelimit_decisions_total{decision="shadow",limit="ip"} 3`,
+		`holdfast_ratelimit_decisions_total{decision="spared",limit="ip"} 2`, `holdfast_ratelimit_keys{limit="key"} 2`, `holdfast_ratelimit_blocked{limit="ip"} 2`,
+		`holdfast_budget_refusals_total{per="key"} 3`, `holdfast_budget_refusals_total{per="route"} 0`,
+		`holdfast_log_lines_suppressed_total 7`)
 	if strings.Contains(text, `holdfast_concurrency_limit{target="b"}`) {
 		t.Error("a target without a limit has one")
 	}
@@ -149,6 +163,8 @@ func TestEveryEndOfACallHasOneOutcome(t *testing.T) {
 		{call.Auth, "", "error"},
 		{call.Refused, call.ReasonQueueFull, "shed"},
 		{call.Refused, call.ReasonQueueTimeout, "shed"},
+		{call.Refused, call.ReasonRateLimited, "shed"},
+		{call.Refused, call.ReasonBudgetExhausted, "shed"},
 		{call.Refused, call.ReasonCircuitOpen, "error"},
 		{call.Refused, call.ReasonUnknownRoute, "client_error"},
 		{call.Refused, call.ReasonDeadlineExceeded, "timeout"},
