@@ -19,18 +19,19 @@ import (
 	"github.com/holdfast-gateway/holdfast/sim"
 )
 
-// seeds is how many seeds a simulation runs with: HOLDFAST_SEEDS, else few.
-func seeds(t *testing.T, few uint64) uint64 {
+// seeds is how many seeds a simulation runs with, and whether in full:
+// HOLDFAST_SEEDS, else few and shorter.
+func seeds(t *testing.T, few uint64) (n uint64, full bool) {
 	t.Helper()
 	text := os.Getenv("HOLDFAST_SEEDS")
 	if text == "" {
-		return few
+		return few, false
 	}
 	n, err := strconv.ParseUint(text, 10, 16)
 	if err != nil {
 		t.Fatalf("HOLDFAST_SEEDS is %q, want a number of seeds", text)
 	}
-	return n
+	return n, true
 }
 
 // contract is a provider that limits tokens, as it counts them, and what we are
@@ -40,39 +41,39 @@ type contract struct {
 	dialect string
 	dials   sim.Dials
 	quota   quota.Config
-	limit   int                             // of the limit that is reached first, per minute
-	charged func(sim.Spent) int             // of that limit
+	limit   int                            // of the limit that is reached first, per minute
+	charged func(sim.Spent) int            // of that limit
 	cost    func(input, most, out int) int // what a call takes of it
 }
 
 const (
 	answerTokens = 300
+	answerSpread = 0.6
 	mostTokens   = 1000
 )
 
 // contracts are the accountings that the simulated provider knows.
 func contracts() []contract {
 	tokens := func(s sim.Spent) int { return s.Tokens }
-	const tpm = 200_000
-	simple := func(name string, cost func(input, most, out int) int) contract {
+	simple := func(name string, tpm int, cost func(input, most, out int) int) contract {
 		return contract{name: name, dialect: "chat", limit: tpm, charged: tokens, cost: cost,
 			dials: sim.Dials{Accounting: name, TokensPerMinute: tpm}, quota: quota.Config{TPM: tpm, Accounting: name}}
 	}
 	return []contract{
-		{name: "anthropic, by output", dialect: "messages", limit: 80_000, charged: func(s sim.Spent) int { return s.Output },
+		{name: "anthropic, by output", dialect: "messages", limit: 40_000, charged: func(s sim.Spent) int { return s.Output },
 			cost:  func(_, _, out int) int { return out },
-			dials: sim.Dials{Accounting: "anthropic", TokensPerMinute: 2_000_000, OutputPerMinute: 80_000},
-			quota: quota.Config{ITPM: 2_000_000, OTPM: 80_000, Accounting: "anthropic"}},
-		{name: "anthropic, by input, half of it cached", dialect: "messages", limit: 80_000, charged: tokens,
+			dials: sim.Dials{Accounting: "anthropic", TokensPerMinute: 2_000_000, OutputPerMinute: 40_000},
+			quota: quota.Config{ITPM: 2_000_000, OTPM: 40_000, Accounting: "anthropic"}},
+		{name: "anthropic, by input, half of it cached", dialect: "messages", limit: 40_000, charged: tokens,
 			cost:  func(input, _, _ int) int { return input / 2 },
-			dials: sim.Dials{Accounting: "anthropic", TokensPerMinute: 80_000, OutputPerMinute: 2_000_000, CachedShare: 0.5},
-			quota: quota.Config{ITPM: 80_000, OTPM: 2_000_000, Accounting: "anthropic"}},
-		simple("azure", func(input, most, _ int) int { return input + most }),
-		simple("bedrock", func(input, _, out int) int { return input + 5*out }),
-		simple("cerebras", func(input, _, out int) int { return input + out }),
-		simple("gemini", func(input, _, _ int) int { return input }),
-		simple("groq", func(input, _, out int) int { return input + out }),
-		simple("openai", func(input, most, _ int) int { return max(input, most) }),
+			dials: sim.Dials{Accounting: "anthropic", TokensPerMinute: 40_000, OutputPerMinute: 2_000_000, CachedShare: 0.5},
+			quota: quota.Config{ITPM: 40_000, OTPM: 2_000_000, Accounting: "anthropic"}},
+		simple("azure", 200_000, func(input, most, _ int) int { return input + most }),
+		simple("bedrock", 200_000, func(input, _, out int) int { return input + 5*out }),
+		simple("cerebras", 100_000, func(input, _, out int) int { return input + out }),
+		simple("gemini", 60_000, func(input, _, _ int) int { return input }),
+		simple("groq", 100_000, func(input, _, out int) int { return input + out }),
+		simple("openai", 120_000, func(input, most, _ int) int { return max(input, most) }),
 	}
 }
 
@@ -88,41 +89,52 @@ func inputs(r *rand.Rand) int { return min(4000, int(400*math.Exp(0.7*r.NormFloa
 // many calls as it can bear, each accounting. It has to say 429 to at most 1.5 %
 // of what it is asked, and 93 % of its limit are used.
 func TestATokenLimitIsUsedAndNotHit(t *testing.T) {
+	n, full := seeds(t, 1)
+	during := 2 * time.Minute
+	if full {
+		during = 4 * time.Minute
+	}
 	for _, c := range contracts() {
-		for seed := range seeds(t, 1) {
+		for seed := range n {
 			t.Run(fmt.Sprintf("%s/seed=%d", c.name, seed), func(t *testing.T) {
 				t.Parallel()
-				synctest.Test(t, func(t *testing.T) { c.overload(t, seed) })
+				synctest.Test(t, func(t *testing.T) {
+					refused, used := c.overload(t, seed, during)
+					if refused > 0.015 {
+						t.Errorf("%.2f %% of the attempts met a 429, want at most 1.5 %%", 100*refused)
+					}
+					if used < 0.93 {
+						t.Errorf("%.1f %% of the limit were used, want at least 93 %%", 100*used)
+					}
+				})
 			})
 		}
 	}
 }
 
-func (c contract) overload(t *testing.T, seed uint64) {
-	const load, settle, during = 3.0, time.Minute, 4 * time.Minute
-	r, mu := rand.New(rand.NewPCG(seed, 21)), sync.Mutex{}
-	target := to("p", "m")
-	if c.dialect == "messages" {
-		target = claude("p", "m")
+// TestATokenLimitThatNobodyKnowsIsHit is the same without being told the limit:
+// what the quota is good for.
+func TestATokenLimitThatNobodyKnowsIsHit(t *testing.T) {
+	for _, c := range contracts() {
+		if c.name != "groq" {
+			continue
+		}
+		c.quota = quota.Config{}
+		synctest.Test(t, func(t *testing.T) {
+			if refused, _ := c.overload(t, 0, time.Minute); refused < 0.2 {
+				t.Errorf("%.1f %% of the attempts met a 429; the simulation shows nothing", 100*refused)
+			}
+		})
 	}
-	target.Keys = []holdfast.Key{{Secret: "sk-simulated"}}
-	target.Quota, target.Concurrency = c.quota, concurrency.Config{Max: -1}
-	config := route(target)
-	config.Rand = func() float64 { mu.Lock(); defer mu.Unlock(); return r.Float64() }
-	w := build(t, config, "p")
-	w.direct()
-	w.quiet = true
-	c.dials.OutputTokens, c.dials.OutputSpread, c.dials.Seed = answerTokens, 0.6, seed
-	c.dials.FirstTokenDelay, c.dials.TokenInterval = 300*time.Millisecond, 10*time.Millisecond
-	if err := w.sims["p"].SetDials(c.dials); err != nil {
-		t.Fatal(err)
-	}
-	mean, rnd := 0, rand.New(rand.NewPCG(seed, 22))
-	for range 2000 {
-		mean += c.cost(inputs(rnd), mostTokens, min(mostTokens, int(answerTokens*math.Exp(0.6*rnd.NormFloat64()))))
-	}
-	perSecond := load * float64(c.limit) / 60 / (float64(mean) / 2000)
+}
 
+// overload sends three times what the provider can bear. It returns the share of
+// attempts that met a 429, and the share of its limit that the provider charged
+// after the first minute.
+func (c contract) overload(t *testing.T, seed uint64, during time.Duration) (refused, used float64) {
+	const settle = time.Minute
+	w, rnd := c.world(t, seed), rand.New(rand.NewPCG(seed, 22))
+	perSecond := 3 * float64(c.limit) / 60 / c.mean(seed)
 	var all sync.WaitGroup
 	var before sim.Spent
 	began, i := time.Now(), 0
@@ -137,13 +149,40 @@ func (c contract) overload(t *testing.T, seed uint64) {
 	}
 	after := w.sims["p"].Spent()
 	all.Wait()
-	refused := float64(after.Refused) / float64(after.Refused+after.Requests)
-	used := float64(c.charged(after)-c.charged(before)) / (float64(c.limit) * during.Minutes())
-	t.Logf("%d calls, %d asked upstream, %.2f %% of them 429, %.1f %% of the limit used", i, after.Requests+after.Refused, 100*refused, 100*used)
-	if refused > 0.015 {
-		t.Errorf("%.2f %% of the attempts met a 429, want at most 1.5 %%", 100*refused)
+	refused = float64(after.Refused) / float64(after.Refused+after.Requests)
+	used = float64(c.charged(after)-c.charged(before)) / (float64(c.limit) * during.Minutes())
+	t.Logf("%s: %d calls, %d asked upstream, %.2f %% of them 429, %.1f %% of the limit used", c.name, i, after.Requests+after.Refused, 100*refused, 100*used)
+	return refused, used
+}
+
+// world is the provider and a house that knows its limits.
+func (c contract) world(t *testing.T, seed uint64) *world {
+	r, mu := rand.New(rand.NewPCG(seed, 21)), sync.Mutex{}
+	target := to("p", "m")
+	if c.dialect == "messages" {
+		target = claude("p", "m")
 	}
-	if used < 0.93 {
-		t.Errorf("%.1f %% of the limit were used, want at least 93 %%", 100*used)
+	target.Keys = []holdfast.Key{{Secret: "sk-simulated"}}
+	target.Quota, target.Concurrency = c.quota, concurrency.Config{Max: -1}
+	config := route(target)
+	config.Rand = func() float64 { mu.Lock(); defer mu.Unlock(); return r.Float64() }
+	w := build(t, config, "p")
+	w.direct()
+	w.quiet = true
+	c.dials.OutputTokens, c.dials.OutputSpread, c.dials.Seed = answerTokens, answerSpread, seed
+	c.dials.FirstTokenDelay, c.dials.TokenInterval = 300*time.Millisecond, 10*time.Millisecond
+	if err := w.sims["p"].SetDials(c.dials); err != nil {
+		t.Fatal(err)
 	}
+	return w
+}
+
+// mean is what a call takes of the limit on average.
+func (c contract) mean(seed uint64) float64 {
+	const calls = 2000
+	sum, rnd := 0, rand.New(rand.NewPCG(seed, 23))
+	for range calls {
+		sum += c.cost(inputs(rnd), mostTokens, min(mostTokens, int(answerTokens*math.Exp(answerSpread*rnd.NormFloat64()))))
+	}
+	return float64(sum) / calls
 }

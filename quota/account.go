@@ -138,6 +138,7 @@ func (a *Account) Ready(n Need, who uint64) (wait time.Duration, err error) {
 
 // ask says whether a request may go, and what it takes.
 func (a *Account) ask(now time.Duration, n Need, who uint64) (held amounts, wait time.Duration, err error) {
+	n.Input = int(a.lengths.input(int64(n.Input)))
 	sure := a.kind.held(n, 0, int64(a.c.MaxOutput))
 	held = a.kind.held(n, a.expected(n), int64(a.c.MaxOutput))
 	for d := range a.buckets {
@@ -250,13 +251,13 @@ func (r *Reservation) charge(o call.Outcome) amounts {
 			return r.held // nobody said what it took
 		}
 		charged := a.kind.used(r.held, input, cached, output)
-		a.lengths.add(length{output: output, most: r.need.most(), used: input + output, charged: charged[Tokens]})
+		a.lengths.add(length{guessed: int64(r.need.Input), input: input, output: output, most: r.need.most(), charged: charged[Tokens]})
 		return charged
 	case o.Class == call.Throttled || o.Billed() == call.BilledNo || o.Status >= 400:
 		return a.failed(r.held, o.Class == call.Throttled)
 	case !o.Superseded && (o.Committed || o.Class == call.Canceled):
 		// It broke or was left in the middle. What has come is what it took.
-		input = max(input, int64(max(0, r.need.Input)))
+		input = max(input, r.held[Input])
 		return a.kind.used(r.held, input, cached, min(r.held[Output], max(output, int64(o.Produced))))
 	}
 	return r.held // it may have been answered in full, and billed

@@ -536,6 +536,28 @@ func TestTheLengthOfAnswersIsLearnt(t *testing.T) {
 	})
 }
 
+func TestTheEstimateOfPromptsIsCorrected(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := still(Config{TPM: 600_000_000, Accounting: "azure"})
+		reserved := func() int64 { return a.Levels()[0].Reserved }
+		for range 200 {
+			take(t, a, Need{Input: 100, MaxTokens: 50}).End(ok(130, 20))
+		}
+		r := take(t, a, Need{Input: 1000, MaxTokens: 50})
+		if got := reserved(); got != 1350 {
+			t.Errorf("reserved %d, want 1350: prompts take 1.3 times the estimate", got)
+		}
+		r.Return()
+		for range 200 {
+			take(t, a, Need{Input: 100, MaxTokens: 50}).End(ok(10_000, 20))
+		}
+		take(t, a, Need{Input: 1000, MaxTokens: 50})
+		if got := reserved(); got != 2050 {
+			t.Errorf("reserved %d, want 2050: no more than the double", got)
+		}
+	})
+}
+
 func TestAHintSaysWhatALargeMaxTokensCosts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := still(Config{TPM: 600_000_000, Accounting: "openai"})

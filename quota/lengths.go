@@ -13,18 +13,20 @@ const (
 type lengths struct {
 	last  [remembered]length
 	n     int               // answers seen
-	sum   int64             // of the outputs kept
+	sum   length            // of those kept
 	order [remembered]int64 // the outputs, sorted, as of the last refresh
 	have  int               // of order
 }
 
-// length is one answer, in tokens.
-type length struct{ output, most, used, charged int64 }
+// length is one answer, in tokens. guessed is the estimate of its input.
+type length struct{ guessed, input, output, most, charged int64 }
 
 // add remembers one answer.
 func (l *lengths) add(a length) {
 	at := l.n % remembered
-	l.sum += a.output - l.last[at].output
+	l.sum.output += a.output - l.last[at].output
+	l.sum.input += a.input - l.last[at].input
+	l.sum.guessed += a.guessed - l.last[at].guessed
 	l.last[at] = a
 	l.n++
 	if l.n%refresh != 0 {
@@ -51,7 +53,17 @@ func (l *lengths) mean(otherwise int64) int64 {
 	if l.have < enough {
 		return otherwise
 	}
-	return l.sum / int64(min(l.n, remembered))
+	return l.sum.output / int64(min(l.n, remembered))
+}
+
+// input corrects the estimate of a prompt by what the last ones turned out to be,
+// at most by half or to the double: code and other scripts than Latin do not have
+// four bytes to a token.
+func (l *lengths) input(guess int64) int64 {
+	if l.have < enough || l.sum.guessed == 0 {
+		return guess
+	}
+	return int64(float64(guess) * min(max(float64(l.sum.input)/float64(l.sum.guessed), 0.5), 2))
 }
 
 // Hint says what a max_tokens costs that is far above what answers take, where
@@ -76,7 +88,7 @@ func (a *Account) Hint() (h Hint, ok bool) {
 	var used, charged int64
 	for _, a := range kept {
 		most = append(most, a.most)
-		used += min(a.used, a.charged)
+		used += min(a.input+a.output, a.charged)
 		charged += a.charged
 	}
 	slices.Sort(most)
