@@ -60,14 +60,14 @@ func contracts() []contract {
 			dials: sim.Dials{Accounting: name, TokensPerMinute: tpm}, quota: quota.Config{TPM: tpm, Accounting: name}}
 	}
 	return []contract{
-		{name: "anthropic, by output", dialect: "messages", limit: 40_000, charged: func(s sim.Spent) int { return s.Output },
+		{name: "anthropic, by output", dialect: "messages", limit: 80_000, charged: func(s sim.Spent) int { return s.Output },
 			cost:  func(_, _, out int) int { return out },
-			dials: sim.Dials{Accounting: "anthropic", TokensPerMinute: 2_000_000, OutputPerMinute: 40_000},
-			quota: quota.Config{ITPM: 2_000_000, OTPM: 40_000, Accounting: "anthropic"}},
-		{name: "anthropic, by input, half of it cached", dialect: "messages", limit: 40_000, charged: tokens,
+			dials: sim.Dials{Accounting: "anthropic", TokensPerMinute: 2_000_000, OutputPerMinute: 80_000},
+			quota: quota.Config{ITPM: 2_000_000, OTPM: 80_000, Accounting: "anthropic"}},
+		{name: "anthropic, by input, half of it cached", dialect: "messages", limit: 80_000, charged: tokens,
 			cost:  func(input, _, _ int) int { return input / 2 },
-			dials: sim.Dials{Accounting: "anthropic", TokensPerMinute: 40_000, OutputPerMinute: 2_000_000, CachedShare: 0.5},
-			quota: quota.Config{ITPM: 40_000, OTPM: 2_000_000, Accounting: "anthropic"}},
+			dials: sim.Dials{Accounting: "anthropic", TokensPerMinute: 80_000, OutputPerMinute: 2_000_000, CachedShare: 0.5},
+			quota: quota.Config{ITPM: 80_000, OTPM: 2_000_000, Accounting: "anthropic"}},
 		simple("azure", 200_000, func(input, most, _ int) int { return input + most }),
 		simple("bedrock", 200_000, func(input, _, out int) int { return input + 5*out }),
 		simple("cerebras", 100_000, func(input, _, out int) int { return input + out }),
