@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net/http"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -606,6 +607,10 @@ func TestMistakesInTheConfigurationAreNamed(t *testing.T) {
 		"burst: 1ms is not between 1s and 1m", "max_output: -1 is not positive"}
 	if got := strings.Split(err.Error(), "\n"); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
+	}
+	field, _ := reflect.TypeFor[Config]().FieldByName("Accounting")
+	if got := strings.Fields(field.Tag.Get("oneof")); !slices.Equal(got, Accountings()) {
+		t.Errorf("the tag of Accounting names %q, there are %q", got, Accountings())
 	}
 	for _, name := range Accountings() {
 		if AccountingFor(name) != name {

@@ -30,14 +30,14 @@ type Config struct {
 	ITPM int `yaml:"itpm"` // input tokens per minute, where they have their own limit
 	OTPM int `yaml:"otpm"` // output tokens per minute, where they have their own limit
 
-	// Accounting is how the provider counts, one of Accountings(). Default: as its
-	// vendor does; here "usage".
-	Accounting string `yaml:"accounting"`
+	// Accounting is how the provider counts. Default: as its vendor documents it,
+	// or usage: prompt and max_tokens are held, what was used stays.
+	Accounting string `yaml:"accounting" oneof:"anthropic anthropic-cached azure bedrock bedrock-1 cerebras gemini groq openai usage"`
 
 	// Reserve is what is held for an answer until its length is known: max_tokens,
-	// p90 (of the last 200 answers), mean or none. Default: as fits the accounting:
-	// max_tokens where the provider holds that, else p90.
-	Reserve string `yaml:"reserve"`
+	// p90 or mean of the last 200 answers, or none. Default: max_tokens where the
+	// provider holds that, else p90.
+	Reserve string `yaml:"reserve" oneof:"max_tokens p90 mean none"`
 
 	Share     float64       `yaml:"share"`      // part of each limit that is used, up to 1; 0.95
 	Burst     time.Duration `yaml:"burst"`      // how much unused quota is kept, in time, 1s to 1m; 15s

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/holdfast-gateway/holdfast/quota"
 )
 
 var update = flag.Bool("update", false, "write what the tests found into testdata and docs")
@@ -133,6 +135,9 @@ func TestTheFileBecomesWhatItSays(t *testing.T) {
 		{"default of a reference", c.Routes[1].Targets[0].Keys[1].Secret, "sk-ant-none"},
 		{"provider's concurrency", chat.Targets[0].Concurrency.Max, 10},
 		{"concurrency switched off", chat.Targets[2].Concurrency.Max, -1},
+		{"provider's quota", chat.Targets[0].Quota, quota.Config{RPM: 500, RPD: 10_000, TPM: 200_000, Accounting: "openai", Reserve: "max_tokens", Share: 0.9, Burst: 10 * time.Second, MaxOutput: 16384}},
+		{"target's own quota", chat.Targets[1].Quota, quota.Config{TPM: 2_000_000, ITPM: -1}},
+		{"limits of input and output", c.Routes[1].Targets[0].Quota, quota.Config{ITPM: 400_000, OTPM: 80_000}},
 		{"total", chat.Timeout.Total, 30 * time.Second},
 		{"clock switched off", chat.Timeout.Stall, time.Duration(-1)},
 		{"budget", chat.Retry.BudgetRatio, 0.1},

@@ -9,6 +9,7 @@ import (
 	"github.com/holdfast-gateway/holdfast/breaker"
 	"github.com/holdfast-gateway/holdfast/call"
 	"github.com/holdfast-gateway/holdfast/concurrency"
+	"github.com/holdfast-gateway/holdfast/quota"
 	"github.com/holdfast-gateway/holdfast/retry"
 	"github.com/holdfast-gateway/holdfast/target"
 	"github.com/holdfast-gateway/holdfast/timeout"
@@ -273,6 +274,11 @@ type Provider struct {
 	// Concurrency says how many attempts each target here carries at once; a
 	// number stands for max.
 	Concurrency concurrency.Config `yaml:"concurrency,policy"`
+
+	// Quota is what this provider allows each of its keys to spend on each model.
+	// Calls wait for it in the queue instead of meeting a 429. A target may have its
+	// own.
+	Quota quota.Config `yaml:"quota,policy"`
 }
 
 // Key is one of several credentials of a provider.
@@ -370,6 +376,10 @@ type Target struct {
 	// Context is the model's context window, in tokens. A prompt that was too
 	// long for one target is sent on only to a larger one.
 	Context int `yaml:"context" min:"1" max:"1000000000"`
+
+	// Quota is what the provider allows each key to spend on this model, instead of
+	// the provider's quota.
+	Quota quota.Config `yaml:"quota,policy"`
 }
 
 // set reads the short form of a target.

@@ -16,6 +16,7 @@ import (
 	"github.com/holdfast-gateway/holdfast/concurrency"
 	"github.com/holdfast-gateway/holdfast/gateway/internal/reach"
 	"github.com/holdfast-gateway/holdfast/provider/all"
+	"github.com/holdfast-gateway/holdfast/quota"
 )
 
 // maxFile is the largest file that is read, in bytes.
@@ -413,6 +414,10 @@ func (f *File) targetOf(r Route, t Target) holdfast.Target {
 		Name: t.name(), Provider: p.Name, Vendor: p.kind(), BaseURL: p.BaseURL, APIVersion: p.APIVersion, Model: model,
 		Weight: t.Weight, Context: t.Context,
 		Breaker: r.Breaker, Concurrency: p.Concurrency, LenientEnd: p.LenientEnd, Idempotent: p.Idempotent,
+		Quota: p.Quota,
+	}
+	if t.Quota != (quota.Config{}) {
+		target.Quota = t.Quota
 	}
 	target.PassCredential = p.Auth == "passthrough"
 	if model == "*" {

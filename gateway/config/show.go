@@ -141,6 +141,9 @@ func (s *shower) route(file Route, r holdfast.Route) {
 		at := append(slices.Clone(base), "targets", strconv.Itoa(i))
 		s.policy("breaker", t.Breaker, append(slices.Clone(at), "breaker"), append(slices.Clone(base), "breaker"), []string{"breaker"})
 		s.policy("concurrency", t.Concurrency, append(slices.Clone(at), "concurrency"), []string{"providers", t.Provider, "concurrency"}, []string{"concurrency"})
+		if t.Quota.Limits() {
+			s.policy("quota", t.Quota, append(slices.Clone(at), "quota"), []string{"providers", t.Provider, "quota"})
+		}
 	}
 }
 
