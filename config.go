@@ -53,11 +53,17 @@ type Config struct {
 	// whole; in bytes, default 8 MiB. A larger one is passed on as it comes.
 	MaxAnswer int
 
-	Transport http.RoundTripper // to the providers; nil: a tuned http.Transport of our own
+	// HTTP says which client speaks to the providers: "lean" (default), HTTP/1.1 by
+	// package http1, which costs the least; "net", http.Transport, which speaks
+	// HTTP/2 where it is offered. Requests that a proxy of the environment takes
+	// always go through http.Transport.
+	HTTP string
+
+	Transport http.RoundTripper // to the providers; nil: one of our own, as HTTP says
 	Recorder  call.Recorder     // hears every Event; nil: nobody. Must not block.
 	Rand      func() float64    // in [0,1); nil: math/rand/v2. For tests with a seed.
 
-	// Dial opens the connections of our own http.Transport, within Timeout.Connect;
+	// Dial opens the connections of our own client, within Timeout.Connect;
 	// nil: a net.Dialer. Update does not change it. An attempt that it refuses was
 	// not sent.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
@@ -163,6 +169,7 @@ func (c Config) Validate() error {
 	if _, err := profile(c.Profile); err != nil {
 		add("profile", err)
 	}
+	add("http", oneOf(c.HTTP, "", httpLean, httpNet))
 	add("timeout", c.Timeout.Validate())
 	add("retry", c.Retry.Validate())
 	add("queue", c.Queue.Validate())

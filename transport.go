@@ -38,7 +38,8 @@ var ErrDraining = stream.ErrDraining
 type Transport struct {
 	house  atomic.Pointer[house]
 	memory *memory
-	own    *http.Transport // nil when the Config brought one
+	own    wire   // nil when the Config brought a Transport
+	kind   string // of own: lean or net
 	closed atomic.Bool
 	update sync.Mutex
 }
@@ -74,10 +75,7 @@ func (t *Transport) Update(c Config) error {
 		return err
 	}
 	if resolved.Transport == nil {
-		if t.own == nil {
-			t.own = newTransport(resolved)
-		}
-		resolved.Transport = t.own
+		resolved.Transport = t.wireFor(resolved)
 	}
 	t.memory.pool.Reconfigure(resolved.Health)
 	t.house.Store(build(resolved, t.memory))
@@ -131,7 +129,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.house.Load().roundTrip(req)
 }
 
-// Close frees the idle connections of the Transport's own http.Transport. Calls
+// Close frees the idle connections of the Transport's own making. Calls
 // under way go on; new ones get ErrClosed. It may be called twice.
 func (t *Transport) Close() error {
 	t.closed.Store(true)
