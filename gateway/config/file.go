@@ -103,6 +103,9 @@ type File struct {
 	// Health says how long refused keys and missing models rest.
 	Health target.Config `yaml:"health,policy"`
 
+	// Upstream says how the gateway speaks to providers.
+	Upstream Upstream `yaml:"upstream"`
+
 	// MaxBody is the largest request body that is buffered, and so can be sent
 	// again; default 32MiB. A larger one is refused with 413 where bodies are
 	// read, and streamed with one attempt elsewhere.
@@ -132,6 +135,16 @@ type TLS struct {
 
 	// Key is a PEM file with the certificate's private key.
 	Key string `yaml:"key"`
+}
+
+// Upstream says how the gateway speaks to providers.
+type Upstream struct {
+	// HTTP is the client: lean (default), one of Holdfast's own for version 1.1 of
+	// the protocol, which costs the least; or net, that of Go's standard library,
+	// which speaks version 2 where the provider offers it. A proxy from the
+	// environment (HTTPS_PROXY) is always reached with net. A change takes effect
+	// for calls that begin after it.
+	HTTP string `yaml:"http" oneof:"lean net"`
 }
 
 // Admin is the listener for operators: /metrics, /livez, /readyz and /api/v1.

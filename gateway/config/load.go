@@ -373,7 +373,7 @@ func (f *File) Holdfast() (holdfast.Config, error) { return f.holdfast(systemEnv
 
 func (f *File) holdfast(env environment) (holdfast.Config, error) {
 	c := holdfast.Config{
-		Profile: f.Profile,
+		Profile: f.Profile, HTTP: f.Upstream.HTTP,
 		Timeout: f.Timeout, Retry: f.Retry, Queue: f.Queue, Breaker: f.Breaker,
 		Concurrency: f.Concurrency, Health: f.Health,
 		MaxBody: int64(f.MaxBody), MaxAnswer: int(f.MaxAnswer),

@@ -52,7 +52,7 @@ func (s *shower) defaults() {
 	for _, d := range []struct{ path, value string }{
 		{"listen", s.MainListen()}, {"admin.listen", s.AdminListen()}, {"logs.level", "info"}, {"logs.format", "auto"}, {"logs.limit", "100"},
 		{"telemetry.metrics", "true"}, {"telemetry.genai_semconv", "v1.41"}, {"telemetry.traces.ratio", "1"}, {"telemetry.traces.propagate", "false"},
-		{"profile", "standard"}, {"max_body", "32MiB"}, {"max_answer", "8MiB"}, {"write_stall", "1m0s"},
+		{"profile", "standard"}, {"upstream.http", "lean"}, {"max_body", "32MiB"}, {"max_answer", "8MiB"}, {"write_stall", "1m0s"},
 	} {
 		if s.origin(strings.Split(d.path, ".")) == "" {
 			s.add(d.path, d.value, "default")
