@@ -1,5 +1,6 @@
 // Package conformance holds the stack against the clients that people really
-// use: the official Go SDKs of OpenAI and Anthropic, and curl. It has tests
+// use: the official Go SDKs of OpenAI and Anthropic, curl, the clients from npm,
+// and what Python's do. README.md says what is run and what is not. It has tests
 // only, and is a module of its own, so that nobody who uses Holdfast downloads
 // what they need.
 //

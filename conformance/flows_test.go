@@ -89,7 +89,7 @@ func TestEveryNodeClientSeesTheSameThroughTheGateway(t *testing.T) {
 }
 
 // compare runs an order directly and through the gateway.
-func (n *nodeProcess) compare(t *testing.T, o order, direct, gateway string) {
+func (n *process) compare(t *testing.T, o order, direct, gateway string) {
 	t.Helper()
 	o.Base = direct
 	want, err := n.ask(o, flowDeadline)

@@ -36,6 +36,7 @@ type order struct {
 	Model    string          `json:"model"`
 	Stream   bool            `json:"stream"`
 	Prompt   string          `json:"prompt"`
+	Timeout  float64         `json:"timeout_s,omitempty"` // of the client, where it is not its default
 	Body     json.RawMessage `json:"body,omitempty"`
 	Deadline int             `json:"deadline_ms"`
 }
@@ -58,8 +59,8 @@ type raised struct {
 	Inner                      *raised
 }
 
-// nodeProcess runs one client.
-type nodeProcess struct {
+// process runs one client that does not run in this one.
+type process struct {
 	in     io.WriteCloser
 	stderr bytes.Buffer
 
@@ -68,14 +69,19 @@ type nodeProcess struct {
 	waiting map[int]chan reply
 }
 
-// startNode starts a client, which ends with the test.
-func startNode(t *testing.T, home, client string) *nodeProcess {
+// startNode starts a client from npm, which ends with the test.
+func startNode(t *testing.T, home, client string) *process {
 	t.Helper()
 	cmd := exec.Command("node", "run.mjs", client)
 	cmd.Dir = home
+	return startProcess(t, client, cmd)
+}
+
+func startProcess(t *testing.T, client string, cmd *exec.Cmd) *process {
+	t.Helper()
 	// Nothing of the developer's own keys, proxies or tracing.
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + os.TempDir(), "NO_COLOR=1", "NODE_NO_WARNINGS=1"}
-	n := &nodeProcess{waiting: map[int]chan reply{}}
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "TMPDIR=" + os.TempDir(), "NO_COLOR=1", "NODE_NO_WARNINGS=1"}
+	n := &process{waiting: map[int]chan reply{}}
 	cmd.Stderr = &n.stderr
 	in, errIn := cmd.StdinPipe()
 	out, errOut := cmd.StdoutPipe()
@@ -101,7 +107,7 @@ func startNode(t *testing.T, home, client string) *nodeProcess {
 }
 
 // read hands each line to whoever waits for it, until the process ends.
-func (n *nodeProcess) read(out io.Reader) {
+func (n *process) read(out io.Reader) {
 	for lines := json.NewDecoder(bufio.NewReader(out)); ; {
 		var r reply
 		err := lines.Decode(&r)
@@ -125,7 +131,7 @@ func (n *nodeProcess) read(out io.Reader) {
 var errNodeGone = errors.New("the client's process has ended")
 
 // ask runs one order. Several may run at a time.
-func (n *nodeProcess) ask(o order, deadline time.Duration) (reply, error) {
+func (n *process) ask(o order, deadline time.Duration) (reply, error) {
 	n.mu.Lock()
 	if n.waiting == nil {
 		n.mu.Unlock()

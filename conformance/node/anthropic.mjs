@@ -61,8 +61,9 @@ async function file(c) {
   return { made: kept(made), found: kept(found) };
 }
 
+// replayMessage asks for little: above some tokens the SDK wants a stream.
 async function replayMessage(c) {
-  const answer = await client(c).messages.create({ max_tokens: 60, messages: words(c).messages, ...recorded(c) });
+  const answer = await client(c).messages.create({ messages: words(c).messages, ...recorded(c), max_tokens: 60 });
   return c.stream ? gather(answer) : answer;
 }
 
