@@ -40,6 +40,10 @@ packages: ## check that the Debian packages the tests need are there (root: inst
 test: packages ## every test of every module with the race detector; ends with the count
 	@CGO_ENABLED=1 go run ./internal/testtool $(MODULES)
 
+.PHONY: conformance
+conformance: ## every client with every fault (4 minutes); HOLDFAST_WRITE_DOCS=1 writes its page
+	cd conformance && HOLDFAST_CONFORMANCE=1 CGO_ENABLED=1 go test -race -count=1 -timeout 20m -run 'TestEveryClientSeesEachFault' .
+
 .PHONY: fuzz
 fuzz: ## every Fuzz function for FUZZTIME (10s) each
 	@scripts/fuzz $(FUZZTIME)
