@@ -1,10 +1,12 @@
 package holdfast
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/holdfast-gateway/holdfast/call"
@@ -194,10 +196,9 @@ func (in *incoming) unaffordable() *refusedCall {
 	next := time.Duration(0)
 	for _, t := range in.state.Targets {
 		ok, wait, err := in.affords(in.route.byTarget[t], in.model(t), 0)
-		var e *quota.TooLargeError
 		switch {
-		case errors.As(err, &e):
-			if large == nil || e.Limit > large.Limit {
+		case err != nil:
+			if e := tooLarge(err); large == nil || e.Limit > large.Limit {
 				large = e
 			}
 		case ok || wait <= maxRetryAfter:
@@ -213,6 +214,15 @@ func (in *incoming) unaffordable() *refusedCall {
 	message := fmt.Sprintf("The request takes %d tokens, as its provider counts prompt and max_tokens; no target of route %q allows more than %d a minute (%s). Shorten the prompt or lower max_tokens.",
 		large.Need, in.Route, large.Limit, large.Of)
 	return &refusedCall{problem: call.Problem{Reason: call.ReasonTooLarge, Message: message}, class: call.ClientError}
+}
+
+// tooLarge returns the only error that a quota has for a call.
+func tooLarge(err error) *quota.TooLargeError {
+	var e *quota.TooLargeError
+	if !errors.As(err, &e) {
+		return &quota.TooLargeError{}
+	}
+	return e
 }
 
 // wakeIn has the waiting rooms look again when quota will have come in. At most
@@ -269,5 +279,8 @@ func (p *learnt) quotas() []QuotaStatus {
 			list = append(list, s)
 		}
 	}
+	slices.SortFunc(list, func(a, b QuotaStatus) int {
+		return cmp.Or(strings.Compare(a.Key, b.Key), strings.Compare(a.Model, b.Model), strings.Compare(a.Limit, b.Limit))
+	})
 	return list
 }

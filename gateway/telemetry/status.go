@@ -17,6 +17,7 @@ type statusCollector struct {
 	running, waiting, lost, withheld   *prometheus.Desc
 	decisions, kept, blocked           *prometheus.Desc
 	overBudget                         *prometheus.Desc
+	allowed, left, reserved, waste     *prometheus.Desc
 }
 
 func newStatusCollector(f *families, s Sources) *statusCollector {
@@ -34,13 +35,17 @@ func newStatusCollector(f *families, s Sources) *statusCollector {
 		kept:       f.read("gauge", "holdfast_ratelimit_keys", "Keys, addresses and so on that a limit has a meter for.", "limit"),
 		blocked:    f.read("gauge", "holdfast_ratelimit_blocked", "Of these those in the penalty box.", "limit"),
 		overBudget: f.read("counter", "holdfast_budget_refusals_total", "Calls refused because a budget of the day was used up, by whose it was: key, tenant or route.", "per"),
+		allowed:    f.read("gauge", "holdfast_quota_limit", "What a provider allows a key: requests (rpm) or tokens (tpm, itpm, otpm) per minute, requests per day (rpd). Of several models the one with the smallest part left.", "target", "key", "limit"),
+		left:       f.read("gauge", "holdfast_quota_remaining", "What of it may be taken at this moment, at most 15 s worth; below 0 is debt.", "target", "key", "limit"),
+		reserved:   f.read("gauge", "holdfast_quota_reserved", "What of it attempts under way hold.", "target", "key", "limit"),
+		waste:      f.read("gauge", "holdfast_quota_waste_ratio", "Share of the tokens charged that nobody used, where callers ask for a max_tokens far above what answers take and the provider counts it; absent otherwise.", "target", "key"),
 	}
 	return c
 }
 
 // Describe names the metrics.
 func (c *statusCollector) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.breaker, c.budget, c.inFlight, c.permits, c.running, c.waiting, c.lost, c.withheld, c.decisions, c.kept, c.blocked, c.overBudget} {
+	for _, d := range []*prometheus.Desc{c.breaker, c.budget, c.inFlight, c.permits, c.running, c.waiting, c.lost, c.withheld, c.decisions, c.kept, c.blocked, c.overBudget, c.allowed, c.left, c.reserved, c.waste} {
 		to <- d
 	}
 }
@@ -67,6 +72,7 @@ func (c *statusCollector) Collect(to chan<- prometheus.Metric) {
 		gauge(c.waiting, float64(r.Waiting), r.Name)
 	}
 	c.limits(to, s)
+	c.quotas(to, s)
 	for name, t := range byTarget(s.Targets) {
 		gauge(c.breaker, t.state, name)
 		gauge(c.budget, t.budget, name)
@@ -102,6 +108,32 @@ func (c *statusCollector) limits(to chan<- prometheus.Metric, s holdfast.Status)
 	}
 	for per, n := range refused {
 		to <- prometheus.MustNewConstMetric(c.overBudget, prometheus.CounterValue, float64(n), per)
+	}
+}
+
+// quotas tells what providers allow. Models that callers name are no labels: of
+// several the scarcest is shown.
+func (c *statusCollector) quotas(to chan<- prometheus.Metric, s holdfast.Status) {
+	type row struct{ target, key, limit string }
+	scarcest := map[row]holdfast.QuotaStatus{}
+	for _, t := range s.Targets {
+		for _, q := range t.Quotas {
+			at := row{t.Name, q.Key, q.Limit}
+			if other, ok := scarcest[at]; !ok || float64(q.Left)/float64(q.Allowed) < float64(other.Left)/float64(other.Allowed) {
+				scarcest[at] = q
+			}
+		}
+	}
+	for at, q := range scarcest {
+		gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+			to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+		}
+		gauge(c.allowed, float64(q.Allowed), at.target, at.key, at.limit)
+		gauge(c.left, float64(q.Left), at.target, at.key, at.limit)
+		gauge(c.reserved, float64(q.Reserved), at.target, at.key, at.limit)
+		if q.Waste > 0 {
+			gauge(c.waste, q.Waste, at.target, at.key)
+		}
 	}
 }
 

@@ -122,7 +122,11 @@ func TestTheStatusBecomesGauges(t *testing.T) {
 				Budgets: []spend.Status{{Name: "key alice", Refused: 2}, {Name: "key bob", Refused: 1}, {Name: "route chat"}},
 				Targets: []holdfast.TargetStatus{
 					{Name: "a/m", Breaker: "half_open", InFlight: 2, Permits: 8, RetryBudget: 0.5},
-					{Name: "b", Breaker: "closed", RetryBudget: 1},
+					{Name: "b", Breaker: "closed", RetryBudget: 1, Quotas: []holdfast.QuotaStatus{
+						{Key: "first", Model: "x", Limit: "tpm", Allowed: 1000, Left: 200},
+						{Key: "first", Model: "y", Limit: "tpm", Allowed: 1000, Left: -50, Reserved: 300, Waste: 0.75},
+						{Key: "first", Model: "y", Limit: "rpm", Allowed: 60, Left: 15},
+					}},
 					{Name: "b", Breaker: "open", RetryBudget: 1}, // another model of the same target
 				},
 			}
@@ -139,7 +143,10 @@ func TestTheStatusBecomesGauges(t *testing.T) {
 		`holdfast_ratelimit_decisions_total{decision="full",limit="key"} 4`, `holdfast_ratelimit_decisions_total{decision="shadow",limit="ip"} 3`,
 		`holdfast_ratelimit_decisions_total{decision="spared",limit="ip"} 2`, `holdfast_ratelimit_keys{limit="key"} 2`, `holdfast_ratelimit_blocked{limit="ip"} 2`,
 		`holdfast_budget_refusals_total{per="key"} 3`, `holdfast_budget_refusals_total{per="route"} 0`,
-		`holdfast_log_lines_suppressed_total 7`)
+		`holdfast_log_lines_suppressed_total 7`,
+		`holdfast_quota_limit{key="first",limit="tpm",target="b"} 1000`, `holdfast_quota_remaining{key="first",limit="tpm",target="b"} -50`,
+		`holdfast_quota_reserved{key="first",limit="tpm",target="b"} 300`, `holdfast_quota_remaining{key="first",limit="rpm",target="b"} 15`,
+		`holdfast_quota_waste_ratio{key="first",target="b"} 0.75`)
 	if strings.Contains(text, `holdfast_concurrency_limit{target="b"}`) {
 		t.Error("a target without a limit has one")
 	}
