@@ -64,6 +64,11 @@ type incoming struct {
 
 	turn     uint64 // number among the calls that wait for quota; 0 none yet
 	original int    // the final error's status before the route's replaced it; 0 none
+
+	// Room for what most calls need, so that it is not asked for piece by piece.
+	gateRoom   [4]*gate
+	askRoom    [4]ratelimit.Ask
+	targetRoom [4]*call.Target
 }
 
 // refusal is a call that ends before it began.
@@ -399,7 +404,7 @@ func (in *incoming) pin() *refusal {
 		in.stay(able[0])
 		return nil
 	}
-	in.state.Targets = pool.OrderFor(in.Request.Model, able, nil)
+	in.state.Targets = pool.OrderFor(in.Request.Model, able, in.targetRoom[:0])
 	return nil
 }
 

@@ -204,7 +204,7 @@ func (in *incoming) gatesOf() []*gate {
 	if len(g.all) == 0 {
 		return nil
 	}
-	var mine []*gate
+	mine := in.gateRoom[:0]
 	add := func(list []*gate) {
 		for _, one := range list {
 			if len(one.Routes) == 0 || slices.Contains(one.Routes, in.Route) {
@@ -297,7 +297,7 @@ func (in *incoming) vacate() {
 }
 
 func (in *incoming) asksOf(mine []*gate) []ratelimit.Ask {
-	asks := make([]ratelimit.Ask, 0, len(mine))
+	asks := in.askRoom[:0]
 	for _, g := range mine {
 		if g.meter == nil {
 			continue

@@ -53,25 +53,34 @@ type answer struct {
 	fault   *stream.Fault   // a 2xx that broke before its commit point
 }
 
-// try is one attempt, gates in order: concurrency permit, quota, breaker permit (last,
-// so that a half-open probe is never held by a waiter), clocks, translation,
-// credential, transport.
+// try is one attempt: the gates, then translation, credential, transport.
 func (in *incoming) try(ctx context.Context, _ *call.Call, u call.Upstream, n int, first, force bool) (*answer, bool, call.Outcome, error) {
+	s, err := in.admit(ctx, u, n, first, force)
+	if err != nil {
+		return nil, false, call.Outcome{}, err
+	}
+	a := s.send()
+	return a, a.attempt != nil || a.tunnel != nil, s.outcome, nil
+}
+
+// admit passes an attempt's gates, in order: concurrency permit, quota, breaker
+// permit (last, so that a half-open probe is never held by a waiter), clocks.
+func (in *incoming) admit(ctx context.Context, u call.Upstream, n int, first, force bool) (*sending, error) {
 	p := in.route.byTarget[u.Target]
 	streamed := in.body != nil
 	if !p.acquire(streamed) {
-		return nil, false, call.Outcome{}, dispatch.ErrBusy
+		return nil, dispatch.ErrBusy
 	}
 	held, err := in.reserve(p, u)
 	if err != nil {
 		p.release(streamed)
-		return nil, false, call.Outcome{}, err
+		return nil, err
 	}
 	s := &sending{in: in, post: p, upstream: u, number: n, first: first, held: held}
 	if err := p.breaker(u.Model).AdmitTo(&s.permit, force); err != nil {
 		held.Return()
 		p.release(streamed)
-		return nil, false, call.Outcome{}, closed(err)
+		return nil, closed(err)
 	}
 	if first {
 		p.budget.Reached()
@@ -79,8 +88,7 @@ func (in *incoming) try(ctx context.Context, _ *call.Call, u call.Upstream, n in
 	s.began = time.Now()
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	s.clocks.Start(s.limits(), s.cancel, s.slow)
-	a := s.send()
-	return a, a.attempt != nil || a.tunnel != nil, s.outcome, nil
+	return s, nil
 }
 
 func closed(err error) error {

@@ -12,44 +12,58 @@ import (
 )
 
 // roundTrip is the order of the house, outermost first: what happens before
-// what is decided here and nowhere else.
+// what is decided here, in decide, and nowhere else.
 func (h *house) roundTrip(req *http.Request) (*http.Response, error) {
-	ctx := req.Context()
 	in, refused := h.read(req) // ids, dialect, body, route, deadline, pins
 	in.tell(&call.Event{Kind: call.CallStarted})
 	if refused != nil {
 		return in.refuse(refused.reason, refused.message, 0), nil
 	}
-	if refused := in.unaffordable(); refused != nil { // no provider's limit will ever bear it, or not today
-		return in.turnDown(refused), nil
-	}
-	if refused := in.charge(); refused != nil { // limits and budgets: once for a call, never for an attempt
-		return in.turnDown(refused), nil
-	}
-	if wait, open := in.allOpen(); open { // do not fill the waiting room for nothing
-		return in.refuse(call.ReasonCircuitOpen, "", wait), nil
-	}
-	if in.crowded() { // uploads do not wait for uploads: they would fill the room
-		return in.refuse(call.ReasonQueueFull, "Route \""+in.Route+"\" carries as many uploads as it may at once; try again.", 0), nil
-	}
-	if err := in.enter(ctx); err != nil { // the only queue; waiting spends the deadline
-		return in.turnedAway(ctx, err)
-	}
-	schedule := in.route.scheduler // retry, key rotation and failover as one decision
-	schedule.Key = in.key          // healthy keys only, and the one that a pinned call needs
-	schedule.Try = in.try          // per attempt: permit, quota, breaker, clocks, credential, transport
-	result := schedule.Open(ctx, &in.Call, &in.state)
-	for result.Reason == dispatch.AllBusy {
-		if err := in.place.Back(ctx, in.ready); err != nil {
-			return in.turnedAway(ctx, err)
-		}
-		result = schedule.Open(ctx, &in.Call, &in.state)
+	result, own, err := in.decide(req.Context(), in.try)
+	if own != nil || err != nil {
+		return own, err
 	}
 	if result.Open { // the call body: forwards frames, ends honestly, reports once
 		return in.show(result.Answer), nil
 	}
-	return in.fail(ctx, result)
+	return in.fail(req.Context(), result)
 }
+
+// decide asks every policy for its leave and then the targets, by try. own is an
+// answer of ours: a policy refused.
+func (in *incoming) decide(ctx context.Context, try attempting) (result dispatch.Result[*answer], own *http.Response, err error) {
+	if refused := in.unaffordable(); refused != nil { // no provider's limit will ever bear it, or not today
+		return result, in.turnDown(refused), nil
+	}
+	if refused := in.charge(); refused != nil { // limits and budgets: once for a call, never for an attempt
+		return result, in.turnDown(refused), nil
+	}
+	if wait, open := in.allOpen(); open { // do not fill the waiting room for nothing
+		return result, in.refuse(call.ReasonCircuitOpen, "", wait), nil
+	}
+	if in.crowded() { // uploads do not wait for uploads: they would fill the room
+		return result, in.refuse(call.ReasonQueueFull, "Route \""+in.Route+"\" carries as many uploads as it may at once; try again.", 0), nil
+	}
+	if err := in.enter(ctx); err != nil { // the only queue; waiting spends the deadline
+		own, err = in.turnedAway(ctx, err)
+		return result, own, err
+	}
+	schedule := in.route.scheduler // retry, key rotation and failover as one decision
+	schedule.Key = in.key          // healthy keys only, and the one that a pinned call needs
+	schedule.Try = try             // per attempt: permit, quota, breaker, clocks, credential, transport
+	result = schedule.Open(ctx, &in.Call, &in.state)
+	for result.Reason == dispatch.AllBusy {
+		if err := in.place.Back(ctx, in.ready); err != nil {
+			own, err = in.turnedAway(ctx, err)
+			return result, own, err
+		}
+		result = schedule.Open(ctx, &in.Call, &in.state)
+	}
+	return result, nil, nil
+}
+
+// attempting is one attempt as dispatch asks for it; see dispatch.Scheduler.Try.
+type attempting = func(ctx context.Context, c *call.Call, u call.Upstream, n int, first, force bool) (*answer, bool, call.Outcome, error)
 
 // scheduler binds the attempt scheduler of a route to the rooms it asks.
 func (h *house) scheduler(r *route) dispatch.Scheduler[*answer] {
