@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 # The modules of go.work, in the order in which a failure is most useful.
-MODULES := . gateway conformance
+MODULES := . gateway conformance bench
 
 # Stamping asks git about the checkout, which fails where another user owns it
 # (containers, CI). The version below says the same and degrades to "dev".
@@ -18,6 +18,10 @@ GOVULNCHECK   := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 # How long `make fuzz` spends on each Fuzz function.
 FUZZTIME ?= 10s
+
+# How long and how often `make microbench` runs each Benchmark function.
+MICROTIME  ?= 0.3s
+MICROCOUNT ?= 1
 
 .PHONY: help
 help: ## list these targets
@@ -48,13 +52,26 @@ conformance: ## every client with every fault (4 minutes); HOLDFAST_WRITE_DOCS=1
 fuzz: ## every Fuzz function for FUZZTIME (10s) each
 	@scripts/fuzz $(FUZZTIME)
 
+.PHONY: clients
+clients: build ## Claude Code and Codex for real (5 minutes; npm); HOLDFAST_WRITE_DOCS=1 writes their page
+	cd conformance && HOLDFAST_CLIENTS=1 HOLDFAST_BINARY=$(CURDIR)/bin/holdfast go test -count=1 -v -parallel 8 -timeout 20m ./agents
+
 .PHONY: attack
 attack: build ## what was done to other gateways, against bin/holdfast (some minutes)
 	cd gateway && HOLDFAST_ATTACK=1 HOLDFAST_BINARY=$(CURDIR)/bin/holdfast go test -count=1 -v -timeout 15m ./attack
 
+.PHONY: bench
+bench: ## nginx, HAProxy, ReverseProxy, Portkey and Holdfast side by side (12 minutes); writes docs/reference/benchmarks.md
+	@cd bench && go build -o ../bin/bench . && ../bin/bench -out ../docs/reference $(BENCHFLAGS)
+
 .PHONY: bench-quick
 bench-quick: ## Holdfast / tuned ReverseProxy, CPU per request and streamed event (about a minute)
 	@cd bench && go build -o ../bin/bench . && ../bin/bench -quick $(BENCHFLAGS)
+
+.PHONY: microbench
+microbench: ## one room at a time, with allocations; MICROCOUNT=10 for benchstat
+	@set -o pipefail; go test -run '^$$' -bench . -benchmem -benchtime $(MICROTIME) -count $(MICROCOUNT) ./... | { grep -v "no test files" || true; }
+	@cd bench && go test -run '^$$' -bench . -benchmem -benchtime $(MICROTIME) -count $(MICROCOUNT) ./policies
 
 .PHONY: lint
 lint: ## golangci-lint with .golangci.yml (downloads it on first use)

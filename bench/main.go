@@ -4,8 +4,8 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"net"
@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -49,9 +50,12 @@ type bench struct {
 	root   string // of the repository
 	dir    string // for the files of peers; goes at the end
 	bin    string
+	only   []string // systems; none: all
 	rounds int
 	warm   time.Duration
 	window time.Duration
+
+	memoryRounds int
 
 	profileSeconds int
 	profileFile    string
@@ -66,16 +70,27 @@ func run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.StringVar(&b.root, "root", "..", "the repository")
 	quick := flags.Bool("quick", false, "Holdfast and the tuned ReverseProxy alone, CPU per request and per event, about a minute")
+	only := flags.String("only", "", "these systems, with commas between; default all: "+strings.Join(names(), ","))
 	flags.IntVar(&b.rounds, "rounds", 0, "rounds; 0: 9, or 5 with -quick")
-	flags.DurationVar(&b.window, "time", 2*time.Second, "how long each phase counts")
-	flags.DurationVar(&b.warm, "warm", 400*time.Millisecond, "how long each phase runs before it counts")
+	flags.IntVar(&b.memoryRounds, "memory-rounds", 5, "rounds in which memory is measured too")
+	flags.DurationVar(&b.window, "time", 0, "how long each phase counts; 0: 1.5s, or 2s with -quick")
+	flags.DurationVar(&b.warm, "warm", 300*time.Millisecond, "how long each phase runs before it counts")
 	flags.IntVar(&b.profileSeconds, "cpuprofile", 0, "profile Holdfast for so many seconds, in the closed loop and with live streams, and do nothing else")
 	flags.StringVar(&b.profileFile, "profiles", "holdfast", "how the names of profiles begin: NAME-requests.prof, NAME-events.prof")
 	flags.StringVar(&b.binary, "binary", "", "a holdfast that is built already, measured in place of the working tree")
+	out := flags.String("out", "", "the folder for benchmarks.md and its data; none: print a summary only")
+	page := flags.String("page", "", "measure nothing: write the page again from the data in this folder")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
+	if *page != "" {
+		return rewrite(*page)
+	}
+	if *only != "" {
+		b.only = strings.Split(*only, ",")
+	}
 	debug.SetGCPercent(400)
+	openFiles() // children inherit the limit
 	defer b.clean()
 	if err := b.prepare(); err != nil {
 		return err
@@ -84,12 +99,29 @@ func run(ctx context.Context, args []string) error {
 	case b.profileSeconds > 0:
 		return b.profile(ctx)
 	case *quick:
-		if b.rounds == 0 {
-			b.rounds = 5
-		}
+		b.rounds = cmp.Or(b.rounds, 5)
+		b.window = cmp.Or(b.window, 2*time.Second)
 		return b.quick(ctx)
 	}
-	return errors.New("say -quick")
+	b.rounds = cmp.Or(b.rounds, 9)
+	b.window = cmp.Or(b.window, 1500*time.Millisecond)
+	found, err := b.full(ctx)
+	if err != nil {
+		return err
+	}
+	b.say("%s", summary(found))
+	if *out == "" {
+		return nil
+	}
+	return write(*out, found)
+}
+
+func names() []string {
+	var all []string
+	for _, p := range peers() {
+		all = append(all, p.name)
+	}
+	return all
 }
 
 // prepare builds the binaries and starts the upstream.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"math/rand/v2"
 	"runtime"
 	"sync"
@@ -12,6 +13,12 @@ import (
 // grace is how long an open loop waits for answers after its window. A call
 // that has none by then counts with the delay it has.
 const grace = 2 * time.Second
+
+// crowded is how many connections an open loop makes. A call that finds all of
+// them busy has failed: what is measured cannot carry this rate.
+const crowded = 1000
+
+var errSaturated = errors.New("saturated: 1,000 calls under way")
 
 // openLoop begins calls at random moments, rate per second on average, whether
 // or not earlier ones have ended. A delay counts from the moment at which the
@@ -29,6 +36,7 @@ type openCallers struct {
 	*load
 	request []byte
 	readers sync.WaitGroup
+	made    int // connections, by the clock's goroutine
 
 	lock sync.Mutex
 	idle []*openCaller // the one used last is last
@@ -70,9 +78,13 @@ func sleepUntil(due time.Time) {
 func (o *openCallers) send(due int64) {
 	if c := o.take(); c != nil {
 		o.write(c, due)
-	} else {
-		o.readers.Go(func() { o.open(due) })
+		return
 	}
+	if o.made++; o.made > crowded {
+		o.fail(errSaturated)
+		return
+	}
+	o.readers.Go(func() { o.open(due) })
 }
 
 // open connects, begins the call that was due, if any, and reads answers.

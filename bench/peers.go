@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
@@ -12,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"syscall"
 	"text/template"
 	"time"
 )
@@ -28,6 +30,10 @@ type peer struct {
 	headers []string // further lines that its callers send
 	// command makes what starts it; nil for no proxy at all.
 	command func(s settings) (*exec.Cmd, error)
+	install func(ctx context.Context) error // makes sure it is here; nil: we built it
+	program func(bin string) string         // the file or folder that is its size
+
+	compiles bool // while it runs, so that it needs requests before it is itself
 }
 
 // settings are what the templates of peers say.
@@ -43,6 +49,9 @@ type settings struct {
 
 const (
 	direct       = "direct"
+	nginx        = "nginx"
+	haproxy      = "haproxy"
+	portkey      = "portkey"
 	holdfast     = "holdfast"
 	reverseProxy = "reverseproxy"
 )
@@ -51,11 +60,36 @@ const (
 func peers() []peer {
 	return []peer{
 		{name: direct},
-		{name: "nginx", command: startNginx},
-		{name: "haproxy", command: startHAProxy},
-		{name: reverseProxy, command: startReverseProxy},
-		{name: holdfast, command: startHoldfast, headers: []string{"Authorization: Bearer " + clientKey}},
+		{name: nginx, command: startNginx, install: installDebian(nginx, "nginx-light"), program: found(nginx)},
+		{name: haproxy, command: startHAProxy, install: installDebian(haproxy, haproxy), program: found(haproxy)},
+		{name: reverseProxy, command: startReverseProxy, program: built(reverseProxy)},
+		{name: portkey, command: startPortkey, install: installPortkey, program: portkeyFolder, compiles: true},
+		{name: holdfast, command: startHoldfast, program: built(holdfast), headers: []string{"Authorization: Bearer " + clientKey}},
 	}
+}
+
+// startPortkey runs it without its web page. Its callers name the provider in
+// headers: see headersFor.
+func startPortkey(s settings) (*exec.Cmd, error) {
+	home, err := portkeyHome()
+	_, port, _ := net.SplitHostPort(s.Listen)
+	cmd := exec.Command("node", filepath.Join(home, portkeyStart), "--port="+port, "--headless")
+	cmd.Env = append(os.Environ(), "NODE_ENV=production")
+	return cmd, err
+}
+
+// headersFor are the lines that its callers send: Portkey is told in them where
+// to go.
+func (p peer) headersFor(upstream string) []string {
+	if p.name != portkey {
+		return p.headers
+	}
+	return []string{"x-portkey-provider: openai", "x-portkey-custom-host: http://" + upstream + "/v1", "Authorization: Bearer sk-bench"}
+}
+
+func portkeyFolder(string) string {
+	home, _ := portkeyHome()
+	return filepath.Join(home, "node_modules")
 }
 
 func startReverseProxy(s settings) (*exec.Cmd, error) {
@@ -69,12 +103,12 @@ func startHoldfast(s settings) (*exec.Cmd, error) {
 
 func startNginx(s settings) (*exec.Cmd, error) {
 	file, err := s.write("nginx.conf")
-	return exec.Command("nginx", "-e", filepath.Join(s.Dir, "nginx-error.log"), "-c", file), err
+	return exec.Command(nginx, "-e", filepath.Join(s.Dir, "nginx-error.log"), "-c", file), err
 }
 
 func startHAProxy(s settings) (*exec.Cmd, error) {
 	file, err := s.write("haproxy.cfg")
-	return exec.Command("haproxy", "-db", "-f", file), err
+	return exec.Command(haproxy, "-db", "-f", file), err
 }
 
 // write fills in the template of this name and returns the file's path.
@@ -109,10 +143,11 @@ func (p peer) start(dir, bin, upstream string, profile bool) (*running, error) {
 	if err != nil {
 		return nil, err
 	}
+	files := openFiles()
 	digest := sha256.Sum256([]byte(clientKey))
 	s := settings{
 		Listen: freeAddr(), Admin: freeAddr(), Upstream: upstream, Dir: dir, Bin: bin, Profile: profile,
-		Files: 19_000, HAProxyConns: 9_000, Threads: runtime.NumCPU(), KeyDigest: hex.EncodeToString(digest[:]),
+		Files: files - 100, HAProxyConns: (files - 500) / 2, Threads: runtime.NumCPU(), KeyDigest: hex.EncodeToString(digest[:]),
 	}
 	cmd, err := p.command(s)
 	if err != nil {
@@ -123,7 +158,7 @@ func (p peer) start(dir, bin, upstream string, profile bool) (*running, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &running{peer: p, admin: s.Admin, subject: subject{addr: s.Listen, headers: p.headers, process: process}}
+	r := &running{peer: p, admin: s.Admin, subject: subject{addr: s.Listen, headers: p.headersFor(upstream), process: process}}
 	if err := r.awaitAnswer(begin.Add(20 * time.Second)); err != nil {
 		process.stop()
 		return nil, fmt.Errorf("%s does not answer (its output: %s): %w", p.name, filepath.Join(dir, "output.log"), err)
@@ -161,6 +196,20 @@ func ask(addr string, request []byte) error {
 		return err
 	}
 	return c.whole()
+}
+
+// openFiles is how many files a process may have open here; children inherit it.
+func openFiles() int {
+	var limit syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
+		return 1024
+	}
+	limit.Cur = min(limit.Max, 65_536)
+	// Set, not only raised by the runtime: that one hands the old limit down.
+	if syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
+		return 1024
+	}
+	return int(limit.Cur)
 }
 
 // freeAddr is a loopback address that nobody listens on just now.

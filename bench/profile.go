@@ -25,7 +25,7 @@ func (b *bench) profile(ctx context.Context) error {
 		phase func(*load)
 	}{
 		{b.profileFile + "-requests.prof", closedLoop(64)},
-		{b.profileFile + "-events.prof", liveStreams(200, streamPlan{events: 100, pause: 20 * time.Millisecond})},
+		{b.profileFile + "-events.prof", liveStreams(200, livePlan)},
 	} {
 		fetched := make(chan error, 1)
 		go func() {

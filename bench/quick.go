@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"time"
 )
 
 // unit is one of the two figures of the quick run.
@@ -17,7 +16,7 @@ type unit struct {
 func (b *bench) quick(ctx context.Context) error {
 	units := []unit{
 		{"CPU us/request", closedLoop(64)},
-		{"CPU us/event", liveStreams(200, streamPlan{events: 100, pause: 20 * time.Millisecond})},
+		{"CPU us/event", liveStreams(200, livePlan)},
 	}
 	both := []string{reverseProxy, holdfast}
 	started, err := b.startAll(both)
@@ -49,9 +48,4 @@ func (b *bench) quick(ctx context.Context) error {
 			spreadOf(costs[i][0]).Median, spreadOf(costs[i][1]).Median, spreadOf(ratios[i]))
 	}
 	return nil
-}
-
-// perUnit is the CPU time per answer or event, in microseconds.
-func perUnit(t *tally) float64 {
-	return float64(t.CPU.Nanoseconds()) / 1e3 / float64(max(t.Counted, 1))
 }

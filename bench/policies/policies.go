@@ -1,4 +1,4 @@
-// Package policies measures what policies cost without a wire: the same request
+// Command policies measures what policies cost without a wire: the same request
 // through the same in-memory base, once bare, once below Holdfast's Transport
 // and once below failsafe-go's stack with the policies that both have.
 //
@@ -7,13 +7,20 @@
 // end. Holdfast does more in that time: it reads the request for its model and
 // its limits, puts the target's credential and model in, judges the answer's
 // body and tells a Recorder; all of it is charged to Holdfast.
-package policies
+//
+//	policies ROUNDS
+//
+// prints the rounds as JSON. One takes about four seconds.
+package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -35,6 +42,20 @@ import (
 	"github.com/holdfast-gateway/holdfast/retry"
 	clocks "github.com/holdfast-gateway/holdfast/timeout"
 )
+
+func main() {
+	rounds, err := strconv.Atoi(strings.Join(os.Args[1:], " "))
+	if err != nil {
+		log.Fatal("usage: policies ROUNDS")
+	}
+	measured, err := Measure(rounds)
+	if err == nil {
+		err = json.NewEncoder(os.Stdout).Encode(measured)
+	}
+	if err != nil {
+		log.Fatal(err)
+	}
+}
 
 // Settings that both stacks have.
 const (
@@ -141,7 +162,8 @@ func Spend(rt http.RoundTripper) error {
 
 // Cost is what one request cost: time in nanoseconds, and allocations.
 type Cost struct {
-	Time, Allocations float64
+	Time        float64 `json:"time"`
+	Allocations float64 `json:"allocations"`
 }
 
 func (c Cost) minus(other Cost) Cost {
@@ -150,11 +172,13 @@ func (c Cost) minus(other Cost) Cost {
 
 // Round is the cost of both stacks in one round, the bare base taken off.
 type Round struct {
-	Bare, Holdfast, Failsafe Cost
+	Bare     Cost `json:"bare"`
+	Holdfast Cost `json:"holdfast"`
+	Failsafe Cost `json:"failsafe"`
 }
 
 // Measure runs so many rounds, each of the three in turn, in an order that
-// rotates. A run of one takes about a second.
+// rotates.
 func Measure(rounds int) ([]Round, error) {
 	var counted counter
 	house, err := Holdfast(&counted)

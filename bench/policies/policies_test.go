@@ -1,4 +1,4 @@
-package policies
+package main
 
 import (
 	"net/http"
