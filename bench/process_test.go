@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -118,7 +119,7 @@ func TestThePinnedPortkeyIsTheOneThatIsNamed(t *testing.T) {
 
 func TestWhatCannotBeInstalledIsSaid(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
-	if err := installDebian("nginx", "nginx-light")(context.Background()); err != errNotHere {
+	if err := installDebian("nginx", "nginx-light")(context.Background()); !errors.Is(err, errNotHere) {
 		t.Errorf("got %v, want %v", err, errNotHere)
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"net"
 	"strings"
 	"testing"
@@ -80,14 +81,14 @@ func TestAStreamWithoutItsEndIsNoSuccess(t *testing.T) {
 		_, _ = server.Write(append(out, "0\r\n\r\n"...))
 	}()
 	c := &caller{conn: client, r: bufio.NewReader(client), lines: bufio.NewReader(nil)}
-	if err := c.stream(func(time.Time) {}); err != errCut {
+	if err := c.stream(func(time.Time) {}); !errors.Is(err, errCut) {
 		t.Fatalf("got %v, want %v", err, errCut)
 	}
 }
 
 func TestAnAnswerThatIsNot200IsAnError(t *testing.T) {
 	c := &caller{r: bufio.NewReader(strings.NewReader("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"))}
-	if err := c.whole(); err != statusError(503) {
+	if err := c.whole(); !errors.Is(err, statusError(503)) {
 		t.Fatalf("got %v, want status 503", err)
 	}
 }
