@@ -179,7 +179,7 @@ func (t *Transport) keep(c *conn) error {
 	c.used = true
 	c.in.release()
 	perHost := orDefault(t.MaxIdlePerHost, 256)
-	if t.pool.put(c, perHost, orDefault(t.MaxIdle, 1024), orDefault(t.IdleTimeout, 90*time.Second), t.reap) {
+	if t.pool.put(c, perHost, orDefault(t.MaxIdle, 1024), orDefault(t.IdleTimeout, 90*time.Second), t) {
 		return nil
 	}
 	t.discard(c)

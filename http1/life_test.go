@@ -871,7 +871,7 @@ func TestARequestAllocatesLittle(t *testing.T) {
 			_, err = resp.Body.Read(p)
 		}
 	})
-	if got > 16 {
-		t.Errorf("%v allocations for a request and its answer, want at most 16", got)
+	if got > 9 {
+		t.Errorf("%v allocations for a request and its answer, want at most 9", got)
 	}
 }

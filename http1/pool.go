@@ -135,7 +135,7 @@ func (p *pool) gone(at place) {
 }
 
 // put keeps a connection, unless there are enough.
-func (p *pool) put(c *conn, perHost, inAll int, tooOld time.Duration, reap func()) bool {
+func (p *pool) put(c *conn, perHost, inAll int, tooOld time.Duration, t *Transport) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := p.shelf(c.place)
@@ -151,16 +151,16 @@ func (p *pool) put(c *conn, perHost, inAll int, tooOld time.Duration, reap func(
 	s.idle = append(s.idle, c)
 	p.idle++
 	if tooOld > 0 && !p.armed {
-		p.arm(tooOld, reap)
+		p.arm(tooOld, t)
 	}
 	return true
 }
 
-// arm sets the one timer. mu is held.
-func (p *pool) arm(in time.Duration, reap func()) {
+// arm sets the one timer, which tells t. mu is held.
+func (p *pool) arm(in time.Duration, t *Transport) {
 	p.armed = true
 	if p.timer == nil {
-		p.timer = time.AfterFunc(in, reap)
+		p.timer = time.AfterFunc(in, t.reap)
 		return
 	}
 	p.timer.Reset(in)

@@ -16,19 +16,19 @@ var windows = sync.Pool{New: func() any { b := make([]byte, window); return &b }
 // is being read.
 type reader struct {
 	src  io.Reader
-	buf  []byte
-	r, w int // buf[r:w] has been read ahead
+	own  *[]byte // from windows; nil: none
+	buf  []byte  // *own, or larger
+	r, w int     // buf[r:w] has been read ahead
 }
 
 func (r *reader) buffered() []byte { return r.buf[r.r:r.w] }
 
 // release gives the buffer back. What was read ahead is lost.
 func (r *reader) release() {
-	if len(r.buf) == window {
-		b := r.buf
-		windows.Put(&b)
+	if r.own != nil {
+		windows.Put(r.own)
 	}
-	r.buf, r.r, r.w = nil, 0, 0
+	r.own, r.buf, r.r, r.w = nil, nil, 0, 0
 }
 
 // fill reads once. It makes room as it needs, by growing where nothing else is
@@ -36,7 +36,8 @@ func (r *reader) release() {
 func (r *reader) fill() error {
 	switch {
 	case r.buf == nil:
-		r.buf = *windows.Get().(*[]byte)
+		r.own = windows.Get().(*[]byte)
+		r.buf = *r.own
 	case r.r == r.w:
 		r.r, r.w = 0, 0
 	case r.w == len(r.buf) && r.r > 0:
