@@ -871,7 +871,7 @@ func TestARequestAllocatesLittle(t *testing.T) {
 			_, err = resp.Body.Read(p)
 		}
 	})
-	if got > 9 {
-		t.Errorf("%v allocations for a request and its answer, want at most 9", got)
+	if got > 12 { // three of them for the goroutine that a connection without buffers needs
+		t.Errorf("%v allocations for a request and its answer, want at most 12", got)
 	}
 }
