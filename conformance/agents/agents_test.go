@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast-gateway/holdfast/internal/wanted"
 	"github.com/holdfast-gateway/holdfast/sim"
 )
 
@@ -19,11 +20,11 @@ const (
 
 // scene is one thing that happens while an agent works.
 type scene struct {
-	provider string // in words
-	fault    string // of the first provider
-	chance   float64
-	refused  bool   // nobody listens at the first provider's address
-	second   string // "ok" or a fault; "": there is no second provider
+	provider string  // in words
+	fault    string  // of the first provider
+	chance   float64 // of the fault; 0 is 1
+	refused  bool    // nobody listens at the first provider's address
+	second   string  // "ok" or a fault; "": there is no second provider
 	settings string
 	direct   bool // without Holdfast
 	open     bool // the circuit has been opened by hand
@@ -160,7 +161,7 @@ func quiet(r result) string {
 // all have been run.
 func TestAgentsMeetTheirProvidersThroughHoldfast(t *testing.T) {
 	if os.Getenv(asked) == "" {
-		t.Skip("fetches and runs agents for some minutes; make clients does it")
+		wanted.Missing(t, wanted.Clients, "agents are fetched and run for some minutes; make clients does it")
 	}
 	folder := installed(t)
 	results := make([][]*result, len(all))
@@ -192,7 +193,7 @@ func play(t *testing.T, folder string, a agent, s scene) *result {
 		to = g.callers
 	}
 	if s.open {
-		out, err := holdfastCommand(t.Context(), "breaker", "open", "first", "--for", "1h", "--admin", g.operators).CombinedOutput()
+		out, err := holdfastCommand(t.Context(), "breaker", "open", "first", "--for", "1h", "--reason", "a test", "--admin", g.operators).CombinedOutput()
 		if err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}

@@ -14,9 +14,6 @@ import (
 	"github.com/holdfast-gateway/holdfast/internal/wanted"
 )
 
-// suite is what HOLDFAST_REQUIRE calls these tests.
-const suite wanted.Suite = "clients"
-
 // offline is what npm says where the registry cannot be reached.
 var offline = regexp.MustCompile(`ENOTFOUND|ECONNREFUSED|ECONNRESET|ETIMEDOUT|EAI_AGAIN|ENETUNREACH|EHOSTUNREACH|ERR_SOCKET_TIMEOUT`)
 
@@ -25,7 +22,7 @@ var offline = regexp.MustCompile(`ENOTFOUND|ECONNREFUSED|ECONNRESET|ETIMEDOUT|EA
 func installed(t *testing.T) string {
 	t.Helper()
 	if _, err := exec.LookPath("npm"); err != nil {
-		wanted.Missing(t, suite, "npm is not on the PATH: %v", err)
+		wanted.Missing(t, wanted.Clients, "npm is not on the PATH: %v", err)
 	}
 	lock, err := os.ReadFile("package-lock.json")
 	if err != nil {
@@ -65,7 +62,7 @@ func install(t *testing.T, folder string) {
 	npm := exec.CommandContext(t.Context(), "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
 	npm.Dir = building
 	if out, err := npm.CombinedOutput(); err != nil && offline.Match(out) {
-		wanted.Missing(t, suite, "npm cannot reach its registry: %.200s", out)
+		wanted.Missing(t, wanted.Clients, "npm cannot reach its registry: %.200s", out)
 	} else if err != nil {
 		t.Fatalf("npm ci: %v\n%s", err, out)
 	}
@@ -80,7 +77,7 @@ func program(t *testing.T, folder, pattern string) string {
 	t.Helper()
 	found, err := filepath.Glob(filepath.Join(folder, "node_modules", pattern))
 	if err != nil || len(found) == 0 {
-		wanted.Missing(t, suite, "npm has no %s for this platform", pattern)
+		wanted.Missing(t, wanted.Clients, "npm has no %s for this platform", pattern)
 	}
 	return found[0]
 }

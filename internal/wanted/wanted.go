@@ -1,7 +1,7 @@
 // Package wanted decides what becomes of a test that lacks something of this
 // machine: a program, a registry, recordings. It skips itself and says why,
-// unless HOLDFAST_REQUIRE names its suite: then it fails. CI names all suites,
-// so that none disappears there unnoticed.
+// unless HOLDFAST_REQUIRE names its suite: then it fails. CI names all suites of
+// `make test`, so that none disappears there unnoticed.
 package wanted
 
 import (
@@ -22,6 +22,7 @@ type Suite string
 
 // The suites.
 const (
+	Clients    Suite = "clients"    // npm and a registry to fetch agents from; `make clients` only
 	Curl       Suite = "curl"       // the program
 	Fixtures   Suite = "fixtures"   // recorded provider traffic at HOLDFAST_FIXTURES
 	Node       Suite = "node"       // node, npm and a registry to fetch clients from
@@ -30,7 +31,7 @@ const (
 )
 
 // Suites are all of them, in alphabetical order.
-var Suites = []Suite{Curl, Fixtures, Node, Prometheus, Python}
+var Suites = []Suite{Clients, Curl, Fixtures, Node, Prometheus, Python}
 
 // Missing ends the test: skipped, with the reason, or failed where the suite is
 // required. It must be called from the test's own goroutine.
