@@ -25,12 +25,8 @@ type accountID struct {
 // spender is one key of a target and a model.
 type spender struct{ key, model string }
 
-// account returns what a key of this target may spend on a model; nil when
-// nothing limits it.
+// account returns what a key of this target may spend on a model.
 func (p *learnt) account(key *call.Key, model string) *quota.Account {
-	if !p.metered.Load() {
-		return nil
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	by := spender{model: model}
@@ -100,25 +96,38 @@ func (m *memory) forgetAccounts(posts map[string]*post) {
 // need is what the call asks of a quota.
 func (in *incoming) need() quota.Need {
 	r := &in.Request
-	return quota.Need{Input: r.InputTokens, MaxTokens: r.MaxTokens, Choices: r.Choices}
+	return quota.Need{Input: r.InputTokens, MaxTokens: r.MaxTokens, Choices: r.Choices, Mute: !in.guarded || in.Op == call.OpEmbeddings}
 }
 
-// number tells calls that wait for quota apart.
-func (in *incoming) number() uint64 {
+// spends reports whether a call counts against what a target's keys may spend:
+// questions to models do, and calls of tools; files, batches and counting have
+// limits of their own.
+func (in *incoming) spends(p *post) bool {
+	if !p.metered.Load() {
+		return false
+	}
+	if !in.guarded {
+		return p.vendor.Dialect == nil
+	}
+	return in.Op != call.OpCountTokens
+}
+
+// waiter is the call as one that can wait for quota.
+func (in *incoming) waiter() quota.Waiter {
 	if in.turn == 0 {
 		in.turn = in.house.memory.turns.Add(1)
 	}
-	return in.turn
+	return quota.Waiter{Number: in.turn, Patience: in.route.Queue.WithDefaults().MaxWait - time.Since(in.Arrived)}
 }
 
 // reserve is the gate between permit and circuit: it holds what the provider will
 // charge for an attempt.
 func (in *incoming) reserve(p *post, u call.Upstream) (held quota.Reservation, err error) {
-	a := p.account(u.Key, u.Model)
-	if a == nil {
+	if !in.spends(p) {
 		return held, nil
 	}
-	wait, err := a.Take(in.need(), in.number(), &held)
+	a := p.account(u.Key, u.Model)
+	wait, err := a.Take(in.need(), in.waiter(), &held)
 	switch {
 	case err != nil:
 		return held, dispatch.ErrIneligible
@@ -131,18 +140,13 @@ func (in *incoming) reserve(p *post, u call.Upstream) (held quota.Reservation, e
 
 // affords reports whether some key of a target has quota for the call now, and
 // otherwise how long that takes. A request that is too large for all of them is
-// an error. who is 0 or the call's number, which keeps its place.
-func (in *incoming) affords(p *post, model string, who uint64) (ok bool, wait time.Duration, err error) {
-	if !p.metered.Load() {
+// an error. who is the call, which keeps its place, or nobody.
+func (in *incoming) affords(p *post, model string, who quota.Waiter) (ok bool, wait time.Duration, err error) {
+	if !in.spends(p) {
 		return true, 0, nil
 	}
 	ask := func(k *call.Key) bool {
-		a := p.account(k, model)
-		if a == nil {
-			ok, err = true, nil
-			return false
-		}
-		w, e := a.Ready(in.need(), who)
+		w, e := p.account(k, model).Ready(in.need(), who)
 		switch {
 		case e != nil:
 			if wait == 0 {
@@ -172,16 +176,12 @@ func (in *incoming) affords(p *post, model string, who uint64) (ok bool, wait ti
 func (in *incoming) solvent(t *call.Target, model string, tried []*call.Key) (*call.Key, time.Duration, bool) {
 	pool, p := in.house.memory.pool, in.route.byTarget[t]
 	first, wait, ok := pool.Key(t, model, tried)
-	if !ok || len(t.Keys) < 2 || !p.metered.Load() {
+	if !ok || len(t.Keys) < 2 || !in.spends(p) {
 		return first, wait, ok
 	}
 	tried = slices.Clone(tried)
 	for k := first; ok; k, _, ok = pool.Key(t, model, tried) {
-		a := p.account(k, model)
-		if a == nil {
-			return k, 0, true
-		}
-		if wait, err := a.Ready(in.need(), in.number()); wait == 0 && err == nil {
+		if wait, err := p.account(k, model).Ready(in.need(), in.waiter()); wait == 0 && err == nil {
 			return k, 0, true
 		}
 		tried = append(tried, k)
@@ -195,7 +195,7 @@ func (in *incoming) unaffordable() *refusedCall {
 	var large *quota.TooLargeError
 	next := time.Duration(0)
 	for _, t := range in.state.Targets {
-		ok, wait, err := in.affords(in.route.byTarget[t], in.model(t), 0)
+		ok, wait, err := in.affords(in.route.byTarget[t], in.model(t), quota.Waiter{})
 		switch {
 		case err != nil:
 			if e := tooLarge(err); large == nil || e.Limit > large.Limit {

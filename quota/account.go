@@ -99,10 +99,8 @@ type Reservation struct {
 
 // Take reserves what a request will be charged, into r, all of it or nothing. It
 // returns 0 when it did; else how long it takes until that much is there, or a
-// *TooLargeError. What was taken must be settled (End) or returned (Return). who
-// is a number of the call that asks, 0 for none: a large one that was refused is
-// not overtaken by smaller ones for ever.
-func (a *Account) Take(n Need, who uint64, r *Reservation) (wait time.Duration, err error) {
+// *TooLargeError. What was taken must be settled (End) or returned (Return).
+func (a *Account) Take(n Need, who Waiter, r *Reservation) (wait time.Duration, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := time.Since(a.origin)
@@ -119,7 +117,7 @@ func (a *Account) Take(n Need, who uint64, r *Reservation) (wait time.Duration, 
 	if a.day.limit > 0 {
 		a.day.add(a.day.hour, 1)
 	}
-	if a.claim.who == who && who != 0 {
+	if a.claim.who == who.Number && who.Number != 0 {
 		a.claim = claim{}
 	}
 	a.open++
@@ -129,7 +127,7 @@ func (a *Account) Take(n Need, who uint64, r *Reservation) (wait time.Duration, 
 }
 
 // Ready says what Take would say, and takes nothing.
-func (a *Account) Ready(n Need, who uint64) (wait time.Duration, err error) {
+func (a *Account) Ready(n Need, who Waiter) (wait time.Duration, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	_, wait, err = a.ask(time.Since(a.origin), n, who)
@@ -137,7 +135,7 @@ func (a *Account) Ready(n Need, who uint64) (wait time.Duration, err error) {
 }
 
 // ask says whether a request may go, and what it takes.
-func (a *Account) ask(now time.Duration, n Need, who uint64) (held amounts, wait time.Duration, err error) {
+func (a *Account) ask(now time.Duration, n Need, who Waiter) (held amounts, wait time.Duration, err error) {
 	n.Input = int(a.lengths.input(int64(n.Input)))
 	sure := a.kind.held(n, 0, int64(a.c.MaxOutput))
 	held = a.kind.held(n, a.expected(n), int64(a.c.MaxOutput))
@@ -160,29 +158,34 @@ func (a *Account) ask(now time.Duration, n Need, who uint64) (held amounts, wait
 	return held, a.inTurn(now, wait, who), nil
 }
 
+// Waiter is a call that will wait if it must. A large one is not overtaken by
+// smaller ones as long as it goes on asking. The zero Waiter does not wait.
+type Waiter struct {
+	Number   uint64        // tells calls apart
+	Patience time.Duration // how much longer it can wait
+}
+
 // claim is the place of a call that was refused and comes first when there is
 // enough for it. Until then nobody overtakes it, or the small ones would leave
 // nothing for the large.
 type claim struct {
-	who   uint64
-	due   time.Duration // when there will be enough
-	until time.Duration // it lapses then, if its call did not come
+	who  uint64
+	due  time.Duration // when there will be enough
+	seen time.Duration // when it asked last
 }
 
-const (
-	patience = 2 * time.Second        // who would have to wait longer does not hold others up
-	grace    = 100 * time.Millisecond // for a call to come when it is due
-)
+// attendance is how long a claim stands whose call does not ask any more.
+const attendance = time.Second
 
 // inTurn lengthens a wait by what a claim of somebody else takes, and makes a
-// claim for who must wait and finds none.
-func (a *Account) inTurn(now, wait time.Duration, who uint64) time.Duration {
+// claim for who must wait, finds none and can wait so long.
+func (a *Account) inTurn(now, wait time.Duration, who Waiter) time.Duration {
 	c := &a.claim
-	if c.who != 0 && c.who != who && now < c.until {
+	if c.who != 0 && c.who != who.Number && now < c.seen+attendance {
 		return max(wait, c.due-now, time.Millisecond)
 	}
-	if who != 0 && wait > 0 && wait <= patience {
-		*c = claim{who: who, due: now + wait, until: now + wait + grace}
+	if who.Number != 0 && wait > 0 && wait <= who.Patience {
+		*c = claim{who: who.Number, due: now + wait, seen: now}
 	}
 	return wait
 }

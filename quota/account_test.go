@@ -22,7 +22,7 @@ func still(c Config) *Account { return New(c, Options{Rand: func() float64 { ret
 func take(t *testing.T, a *Account, n Need) *Reservation {
 	t.Helper()
 	r := &Reservation{}
-	if wait, err := a.Take(n, 0, r); wait != 0 || err != nil {
+	if wait, err := a.Take(n, Waiter{}, r); wait != 0 || err != nil {
 		t.Fatalf("Take(%+v): wait %s, %v; want it at once. %+v", n, wait, err, a.Levels())
 	}
 	return r
@@ -106,6 +106,18 @@ func TestEachAccountingHoldsAndSettlesAsItsProviderDocuments(t *testing.T) {
 	}
 }
 
+func TestNoOutputIsReservedWhereNoneWillCome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, name := range Accountings() {
+			a := still(Config{TPM: 60_000, OTPM: 60_000, Accounting: name, Share: 1, Burst: time.Minute})
+			take(t, a, Need{Input: 100, MaxTokens: 900, Mute: true})
+			if tokens, output := 60_000-left(a, Tokens), 60_000-left(a, Output); tokens != 100 || output != 0 {
+				t.Errorf("%s: reserved %d and %d of output, want 100 and 0", name, tokens, output)
+			}
+		}
+	})
+}
+
 func TestWhatWasNotSentOrNotServedComesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		need := Need{Input: 100, MaxTokens: 900}
@@ -156,7 +168,7 @@ func TestABucketHolds15SecondsOf95PercentOfTheLimit(t *testing.T) {
 			t.Fatalf("a full bucket holds %d, want 14250", got)
 		}
 		take(t, a, Need{Input: 14_250})
-		wait, err := a.Take(Need{Input: 950}, 0, &Reservation{})
+		wait, err := a.Take(Need{Input: 950}, Waiter{}, &Reservation{})
 		if err != nil || wait.Round(time.Millisecond) != time.Second {
 			t.Fatalf("wait %s, %v; want 1s", wait, err)
 		}
@@ -169,7 +181,7 @@ func TestARequestLargerThanTheBucketGoesWhenItIsFullAndOneLargerThanTheLimitNeve
 	synctest.Test(t, func(t *testing.T) {
 		a := still(Config{TPM: 60_000, Accounting: "gemini"})
 		take(t, a, Need{Input: 950})
-		wait, err := a.Ready(Need{Input: 30_000}, 0)
+		wait, err := a.Ready(Need{Input: 30_000}, Waiter{})
 		if err != nil || wait.Round(time.Millisecond) != time.Second {
 			t.Fatalf("wait %s, %v; want until the bucket is full, 1s", wait, err)
 		}
@@ -179,7 +191,7 @@ func TestARequestLargerThanTheBucketGoesWhenItIsFullAndOneLargerThanTheLimitNeve
 			t.Errorf("left %d, want the debt of %d", got, 14_250-30_000)
 		}
 		var large *TooLargeError
-		_, err = a.Take(Need{Input: 60_001}, 0, &Reservation{})
+		_, err = a.Take(Need{Input: 60_001}, Waiter{}, &Reservation{})
 		if !errors.As(err, &large) || *large != (TooLargeError{Of: Tokens, Need: 60_001, Limit: 60_000}) {
 			t.Fatalf("got %v, want a TooLargeError", err)
 		}
@@ -194,7 +206,7 @@ func TestAllLimitsAreTakenFromOrNone(t *testing.T) {
 		a := still(Config{RPM: 60, RPD: 1000, ITPM: 60_000, OTPM: 600, Accounting: "anthropic", Share: 1})
 		take(t, a, Need{Input: 10, MaxTokens: 150})
 		before := a.Levels()
-		if wait, err := a.Take(Need{Input: 10, MaxTokens: 10}, 0, &Reservation{}); wait == 0 || err != nil {
+		if wait, err := a.Take(Need{Input: 10, MaxTokens: 10}, Waiter{}, &Reservation{}); wait == 0 || err != nil {
 			t.Fatalf("wait %s, %v; want one for the output", wait, err)
 		}
 		if after := a.Levels(); !slices.Equal(before, after) {
@@ -212,7 +224,7 @@ func TestNoMoreThanTheDailyLimitGoesInAny24Hours(t *testing.T) {
 		for len(taken) < 400 {
 			time.Sleep(time.Duration(r.IntN(50)) * time.Minute)
 			var held Reservation
-			wait, err := a.Take(Need{}, 0, &held)
+			wait, err := a.Take(Need{}, Waiter{}, &held)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -221,7 +233,7 @@ func TestNoMoreThanTheDailyLimitGoesInAny24Hours(t *testing.T) {
 			}
 			if wait > 0 {
 				time.Sleep(wait)
-				if wait, _ := a.Take(Need{}, 0, &held); wait != 0 {
+				if wait, _ := a.Take(Need{}, Waiter{}, &held); wait != 0 {
 					t.Fatalf("another %s to wait after the wait", wait)
 				}
 			}
@@ -293,7 +305,7 @@ func TestTenThousandSchedulesNeverTakeMoreThanTheReferenceAllows(t *testing.T) {
 					continue
 				}
 				one := &Reservation{}
-				wait, err := a.Take(Need{Input: r.IntN(3000), MaxTokens: r.IntN(3) * r.IntN(2000)}, 0, one)
+				wait, err := a.Take(Need{Input: r.IntN(3000), MaxTokens: r.IntN(3) * r.IntN(2000)}, Waiter{}, one)
 				var large *TooLargeError
 				switch {
 				case errors.As(err, &large):
@@ -338,7 +350,7 @@ func TestReservationsReturnToZeroAfterTenThousandRandomEnds(t *testing.T) {
 				for range 100 {
 					time.Sleep(time.Duration(r.IntN(50)) * time.Millisecond)
 					var one Reservation
-					if wait, err := a.Take(Need{Input: r.IntN(1000), MaxTokens: r.IntN(1000)}, worker+1, &one); wait > 0 || err != nil {
+					if wait, err := a.Take(Need{Input: r.IntN(1000), MaxTokens: r.IntN(1000)}, Waiter{worker + 1, time.Second}, &one); wait > 0 || err != nil {
 						continue
 					}
 					time.Sleep(time.Duration(r.IntN(5000)) * time.Millisecond)
@@ -453,7 +465,7 @@ func TestAfterA429TheBucketsAreEmptyAndTheFlowGrowsFromHalf(t *testing.T) {
 		if got := left(a, Tokens); got != 7510 {
 			t.Errorf("%d came in within 10 s, want 7510", got)
 		}
-		wait, _ := a.Ready(Need{Input: 8510}, 0)
+		wait, _ := a.Ready(Need{Input: 8510}, Waiter{})
 		if wait.Round(time.Millisecond) != time.Second {
 			t.Errorf("1000 more take %s, want 1s", wait)
 		}
@@ -468,13 +480,13 @@ func TestTheWaitIsTrueAlsoWhileTheFlowGrows(t *testing.T) {
 			take(t, a, Need{Input: 10}).End(throttledFor(time.Duration(r.IntN(5000)) * time.Millisecond))
 			time.Sleep(time.Duration(r.IntN(12_000)) * time.Millisecond)
 			n := Need{Input: 1 + r.IntN(14_000)}
-			wait, _ := a.Ready(n, 0)
+			wait, _ := a.Ready(n, Waiter{})
 			time.Sleep(wait * 99 / 100)
-			if again, _ := a.Ready(n, 0); wait > time.Second && again == 0 {
+			if again, _ := a.Ready(n, Waiter{}); wait > time.Second && again == 0 {
 				t.Fatalf("seed %d: told to wait %s, ready before", seed, wait)
 			}
 			time.Sleep(wait/100 + 200*time.Millisecond)
-			if again, _ := a.Ready(n, 0); again != 0 {
+			if again, _ := a.Ready(n, Waiter{}); again != 0 {
 				t.Fatalf("seed %d: told to wait %s, then %s more", seed, wait, again)
 			}
 		})
@@ -486,21 +498,34 @@ func TestSmallRequestsDoNotStarveALargeOne(t *testing.T) {
 		a := still(Config{TPM: 60_000, Accounting: "gemini", Share: 1})
 		take(t, a, Need{Input: 15_000})
 		large, small := Need{Input: 1500}, Need{Input: 100}
-		if wait, _ := a.Ready(large, 1); wait.Round(time.Millisecond) != 1500*time.Millisecond {
+		if wait, _ := a.Ready(large, Waiter{1, 5 * time.Second}); wait.Round(time.Millisecond) != 1500*time.Millisecond {
 			t.Fatalf("wait %s", wait)
 		}
 		for range 14 {
 			time.Sleep(100 * time.Millisecond)
-			if wait, _ := a.Take(small, 2, &Reservation{}); wait == 0 {
+			if wait, _ := a.Take(small, Waiter{2, 5 * time.Second}, &Reservation{}); wait == 0 {
 				t.Fatal("a small one overtook it")
 			}
+			_, _ = a.Ready(large, Waiter{1, 5 * time.Second}) // it is still there
 		}
 		time.Sleep(100 * time.Millisecond)
-		if wait, err := a.Take(large, 1, &Reservation{}); wait != 0 || err != nil {
+		if wait, err := a.Take(large, Waiter{1, 5 * time.Second}, &Reservation{}); wait != 0 || err != nil {
 			t.Fatalf("large: wait %s, %v", wait, err)
 		}
-		if wait, _ := a.Ready(small, 2); wait.Round(time.Millisecond) != 100*time.Millisecond {
+		if wait, _ := a.Ready(small, Waiter{2, 5 * time.Second}); wait.Round(time.Millisecond) != 100*time.Millisecond {
 			t.Errorf("small: wait %s, want 100ms", wait)
+		}
+	})
+}
+
+func TestWhoCannotWaitSoLongHoldsNobodyUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := still(Config{TPM: 60_000, Accounting: "gemini", Share: 1})
+		take(t, a, Need{Input: 15_000})
+		_, _ = a.Ready(Need{Input: 5000}, Waiter{1, 4 * time.Second})
+		time.Sleep(100 * time.Millisecond)
+		if wait, _ := a.Take(Need{Input: 100}, Waiter{2, time.Second}, &Reservation{}); wait != 0 {
+			t.Errorf("%s to wait for one that will have left", wait)
 		}
 	})
 }
@@ -509,9 +534,9 @@ func TestAClaimWhoseCallDoesNotComeLapses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := still(Config{TPM: 60_000, Accounting: "gemini", Share: 1})
 		take(t, a, Need{Input: 15_000})
-		_, _ = a.Ready(Need{Input: 500}, 1)
-		time.Sleep(601 * time.Millisecond)
-		if wait, _ := a.Take(Need{Input: 100}, 2, &Reservation{}); wait != 0 {
+		_, _ = a.Ready(Need{Input: 500}, Waiter{1, 5 * time.Second})
+		time.Sleep(1001 * time.Millisecond)
+		if wait, _ := a.Take(Need{Input: 100}, Waiter{2, 5 * time.Second}, &Reservation{}); wait != 0 {
 			t.Errorf("still %s to wait for one that is gone", wait)
 		}
 	})
@@ -629,7 +654,7 @@ func BenchmarkTakeAndEnd(b *testing.B) {
 	b.RunParallel(func(pb *testing.PB) {
 		var r Reservation
 		for pb.Next() {
-			if wait, err := a.Take(Need{Input: 100, MaxTokens: 100}, 1, &r); wait != 0 || err != nil {
+			if wait, err := a.Take(Need{Input: 100, MaxTokens: 100}, Waiter{1, 5 * time.Second}, &r); wait != 0 || err != nil {
 				b.Error(wait, err)
 				return
 			}

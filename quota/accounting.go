@@ -145,9 +145,10 @@ func (d Dimension) String() string { return dimensionNames[d] }
 
 // Need is what a request asks for, in tokens.
 type Need struct {
-	Input     int // estimated
-	MaxTokens int // of one answer; 0: the request names no limit
-	Choices   int // answers; 0 is one
+	Input     int  // estimated
+	MaxTokens int  // of one answer; 0: the request names no limit
+	Choices   int  // answers; 0 is one
+	Mute      bool // no output will come: embeddings, tools
 }
 
 // amounts are one call's shares of the limits.
@@ -157,7 +158,9 @@ type amounts [dimensions]int64
 // maxOutput is what counts as max_tokens where the request names none.
 func (a *Accounting) held(n Need, expected, maxOutput int64) amounts {
 	input, most := int64(max(0, n.Input)), n.most()
-	if most == 0 && a.Hold == HoldSum {
+	if n.Mute {
+		most, expected = 0, 0
+	} else if most == 0 && a.Hold == HoldSum {
 		most = maxOutput * int64(max(1, n.Choices))
 	}
 	h := amounts{Requests: 1, Day: 1, Input: input, Output: expected}

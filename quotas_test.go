@@ -1,0 +1,295 @@
+package holdfast_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/holdfast-gateway/holdfast"
+	"github.com/holdfast-gateway/holdfast/admission"
+	"github.com/holdfast-gateway/holdfast/call"
+	"github.com/holdfast-gateway/holdfast/quota"
+	"github.com/holdfast-gateway/holdfast/sim"
+)
+
+// metered is a target with keys of these names and a quota.
+func metered(name string, q quota.Config, keys ...string) holdfast.Target {
+	t := to(name, "m")
+	t.Quota = q
+	for _, k := range keys {
+		t.Keys = append(t.Keys, holdfast.Key{Name: k, Secret: "sk-" + k})
+	}
+	return t
+}
+
+// askFor is a request whose answer may have so many tokens.
+func askFor(maxTokens int) []byte {
+	return fmt.Appendf(nil, `{"model":"m","max_tokens":%d,"messages":[{"role":"user","content":"Hello."}]}`, maxTokens)
+}
+
+// remaining is what a Status says of one limit.
+func remaining(hf *holdfast.Transport, limit string) holdfast.QuotaStatus {
+	for _, t := range hf.Status().Targets {
+		for _, q := range t.Quotas {
+			if q.Limit == limit {
+				return q
+			}
+		}
+	}
+	return holdfast.QuotaStatus{}
+}
+
+func TestACallWaitsInTheQueueUntilQuotaHasComeIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := route(metered("p", quota.Config{RPM: 60, Share: 1, Burst: time.Second}, "k"))
+		c.Queue = admission.Config{MaxWait: 5 * time.Second}
+		w := build(t, c, "p")
+		if g := w.do(t.Context(), "chat", askFor(10)); g.status != 200 || g.took != 0 {
+			t.Fatalf("the first: %v", g)
+		}
+		var all sync.WaitGroup
+		var mu sync.Mutex
+		var took []time.Duration
+		for range 2 {
+			all.Go(func() {
+				g := w.do(t.Context(), "chat", askFor(10))
+				if g.status != 200 {
+					t.Error(g)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				took = append(took, g.took.Round(10*time.Millisecond))
+			})
+		}
+		synctest.Wait()
+		if waiting := w.hf.Status().Routes[0].Waiting; waiting != 2 {
+			t.Errorf("%d wait in the room, want 2", waiting)
+		}
+		all.Wait()
+		if took[0] != time.Second || took[1] != 2*time.Second {
+			t.Errorf("they took %v, want 1s and 2s", took)
+		}
+		if n := w.attempts("p"); n != 3 {
+			t.Errorf("%d attempts, want 3: waiting is none", n)
+		}
+	})
+}
+
+func TestACallThatWaitsForQuotaNoLongerThanItMayIsToldWhen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := route(metered("p", quota.Config{RPM: 6, Share: 1, Burst: time.Second}, "k"))
+		w := build(t, c, "p")
+		w.do(t.Context(), "chat", askFor(10))
+		g := w.do(t.Context(), "chat", askFor(10))
+		if g.status != 503 || g.header.Get("X-Holdfast-Reason") != call.ReasonQueueTimeout || g.took > 2*time.Second || g.header.Get("Retry-After") == "" {
+			t.Errorf("%v, %v", g, g.header)
+		}
+		for _, e := range w.events(call.PassedOver) {
+			t.Errorf("a call that never went in passed over %+v", e)
+		}
+	})
+}
+
+func TestARequestBeyondTheWholeLimitIsRefusedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := build(t, route(metered("small", quota.Config{TPM: 1000}, "k"), metered("larger", quota.Config{TPM: 5000}, "k")), "small", "larger")
+		g := w.do(t.Context(), "chat", askFor(6000))
+		if g.status != 413 || g.took != 0 || g.header.Get("X-Should-Retry") != "false" || g.header.Get("Retry-After") != "" {
+			t.Errorf("%v, %v", g, g.header)
+		}
+		if want := "no target of route \\\"chat\\\" allows more than 5000 a minute (tpm)"; !strings.Contains(g.body, want) {
+			t.Errorf("it says %s, want %q in it", g.body, want)
+		}
+		if g := w.do(t.Context(), "chat", askFor(2000)); g.status != 200 || w.attempts("small") != 0 {
+			t.Errorf("what is too large for one target goes to the other: %v", g)
+		}
+		if passed := w.events(call.PassedOver); len(passed) != 1 || passed[0].Target != "small" || passed[0].Reason != "ineligible" {
+			t.Errorf("passed over %+v", passed)
+		}
+	})
+}
+
+func TestWhenTheQuotaOfTheDayIsUsedUpNobodyWaitsForIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := build(t, route(metered("p", quota.Config{RPD: 3, Share: 1}, "k")), "p")
+		for range 3 {
+			if g := w.do(t.Context(), "chat", askFor(10)); g.status != 200 {
+				t.Fatal(g)
+			}
+		}
+		g := w.do(t.Context(), "chat", askFor(10))
+		if g.status != 429 || g.took != 0 || g.header.Get("Retry-After") != "" || g.header.Get("X-Should-Retry") != "false" || g.header.Get("X-Holdfast-Retry-After-S") != "90000" {
+			t.Errorf("%v, %v", g, g.header)
+		}
+		time.Sleep(25 * time.Hour)
+		if g := w.do(t.Context(), "chat", askFor(10)); g.status != 200 {
+			t.Errorf("a day later: %v", g)
+		}
+	})
+}
+
+func TestAKeyWithQuotaIsPreferredAndThenAnotherTarget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		one := quota.Config{RPM: 1, Share: 1}
+		w := build(t, route(metered("p", one, "a", "b"), metered("q", one, "c")), "p", "q")
+		used := map[string]bool{}
+		for range 3 {
+			if g := w.do(t.Context(), "chat", askFor(10)); g.status != 200 || g.took != 0 {
+				t.Fatal(g)
+			}
+		}
+		for _, e := range w.events(call.AttemptEnded) {
+			used[e.Key] = true
+		}
+		if len(used) != 3 {
+			t.Errorf("keys used: %v, want a, b and c", used)
+		}
+		if passed := w.events(call.PassedOver); len(passed) != 1 || passed[0].Target != "p" || passed[0].Reason != "quota" || passed[0].Wait.Round(time.Second) != time.Minute {
+			t.Errorf("passed over %+v; want p, for its quota, for a minute", passed)
+		}
+	})
+}
+
+func TestTargetsThatShareAKeyShareItsQuota(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		one := metered("p", quota.Config{RPM: 2, Share: 1, Burst: time.Minute}, "k")
+		other := one
+		other.Name, other.LenientEnd = "p-lenient", true
+		c := holdfast.Config{Routes: []holdfast.Route{{Name: "one", Models: []string{"one"}, Targets: []holdfast.Target{one}},
+			{Name: "two", Targets: []holdfast.Target{other}, Queue: admission.Config{MaxDepth: -1}}}}
+		w := build(t, c, "p")
+		ask := func(model string) int {
+			return w.do(t.Context(), "chat", fmt.Appendf(nil, `{"model":%q,"max_tokens":1,"messages":[{"role":"user","content":"Hello."}]}`, model)).status
+		}
+		if a, b, c := ask("one"), ask("m"), ask("m"); a != 200 || b != 200 || c != 503 {
+			t.Errorf("got %d, %d, %d; want two answers and a full house", a, b, c)
+		}
+		if err := w.hf.Update(c); err != nil {
+			t.Fatal(err)
+		}
+		if got := ask("m"); got != 503 {
+			t.Errorf("after an update: %d, want 503: what was spent stays spent", got)
+		}
+	})
+}
+
+func TestWhatDoesNotAskAModelTakesNoQuota(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := build(t, route(metered("p", quota.Config{RPM: 1, TPM: 10_000, Share: 1}, "k")), "p")
+		for range 3 {
+			req, _ := http.NewRequestWithContext(t.Context(), "GET", "http://app.invalid/v1/models", nil)
+			resp, err := w.hf.RoundTrip(req)
+			if err != nil || resp.StatusCode != 200 {
+				t.Fatal(resp, err)
+			}
+			_ = resp.Body.Close()
+		}
+		if g := w.do(t.Context(), "chat", askFor(10)); g.status != 200 || g.took != 0 {
+			t.Error(g)
+		}
+	})
+}
+
+func TestLargeCallsAreNotStarvedBySmallOnes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := route(metered("p", quota.Config{TPM: 60_000, Share: 1, Accounting: "openai"}, "k"))
+		c.Routes[0].Queue = admission.Config{MaxWait: 10 * time.Second}
+		w := build(t, c, "p")
+		w.direct()
+		w.quiet = true
+		var all sync.WaitGroup
+		var mu sync.Mutex
+		asked, answered := map[int]int{}, map[int]int{}
+		r := rand.New(rand.NewPCG(1, 9))
+		for began := time.Now(); time.Since(began) < 3*time.Minute; {
+			size := 300
+			if r.IntN(10) == 0 {
+				size = 3000
+			}
+			asked[size]++
+			all.Go(func() {
+				if g := w.do(context.Background(), "chat", askFor(size)); g.status == 200 {
+					mu.Lock()
+					defer mu.Unlock()
+					answered[size]++
+				}
+			})
+			time.Sleep(time.Duration(r.ExpFloat64() * float64(time.Second) / 4)) // 2.3 times what comes in
+		}
+		all.Wait()
+		small, large := float64(answered[300])/float64(asked[300]), float64(answered[3000])/float64(asked[3000])
+		if large < small/3 { // a tenth of them when anybody may overtake
+			t.Errorf("%.0f %% of the large calls were answered and %.0f %% of the small ones", 100*large, 100*small)
+		}
+	})
+}
+
+// TestNothingStaysReserved: whatever ends a call, its reservation ends with it.
+func TestNothingStaysReserved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := quota.Config{RPM: 100_000, RPD: 1_000_000, TPM: 100_000_000, Accounting: "groq"}
+		w := build(t, route(metered("p", q, "a", "b"), metered("q", q, "c")), "p", "q")
+		w.direct()
+		w.quiet = true
+		if err := w.sims["p"].SetDials(sim.Dials{TokenInterval: 20 * time.Millisecond, FirstTokenDelay: 50 * time.Millisecond}); err != nil {
+			t.Fatal(err)
+		}
+		models := []string{"m", "sim/500", "sim/429", "sim/503", "sim/cut:3", "sim/stall:3", "sim/empty", "sim/html", "sim/reset", "sim/error-first"}
+		r := rand.New(rand.NewPCG(7, 7))
+		var all sync.WaitGroup
+		for i := range 400 {
+			model, patience := models[r.IntN(len(models))], time.Duration(1+r.IntN(400))*time.Millisecond
+			if r.IntN(2) == 0 {
+				patience = time.Minute
+			}
+			all.Go(func() {
+				ctx, cancel := context.WithTimeout(context.Background(), patience)
+				defer cancel()
+				body, _ := json.Marshal(map[string]any{"model": model, "stream": i%2 == 0, "max_tokens": 50, "messages": []any{map[string]string{"role": "user", "content": fmt.Sprint("call ", i)}}})
+				w.do(ctx, "chat", body)
+			})
+			time.Sleep(time.Duration(r.IntN(20)) * time.Millisecond)
+		}
+		all.Wait()
+		time.Sleep(time.Minute)
+		for _, target := range w.hf.Status().Targets {
+			if target.InFlight != 0 {
+				t.Errorf("%s: %d in flight", target.Name, target.InFlight)
+			}
+			for _, q := range target.Quotas {
+				if q.Reserved != 0 {
+					t.Errorf("%s %s %s: %d stay reserved", target.Name, q.Key, q.Limit, q.Reserved)
+				}
+			}
+		}
+	})
+}
+
+func TestTheProvidersHeadersAreHeard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := build(t, route(metered("p", quota.Config{TPM: 1_000_000, Accounting: "openai"}, "k")), "p")
+		if err := w.sims["p"].SetDials(sim.Dials{Accounting: "openai", TokensPerMinute: 100_000}); err != nil {
+			t.Fatal(err)
+		}
+		if g := w.do(t.Context(), "chat", askFor(10)); g.status != 200 {
+			t.Fatal(g)
+		}
+		if q := remaining(w.hf, "tpm"); q.Allowed != 100_000 || q.Left > 23_750 {
+			t.Errorf("%+v, want what the provider announces", q)
+		}
+	})
+}
+
+func TestMistakesInAQuotaAreNamed(t *testing.T) {
+	_, err := holdfast.NewTransport(route(metered("p", quota.Config{RPM: 1, Accounting: "abacus"}, "k")))
+	if err == nil || !strings.Contains(err.Error(), `target p: quota: accounting: "abacus" is none of`) {
+		t.Errorf("got %v", err)
+	}
+}
