@@ -75,6 +75,7 @@ type learnt struct {
 	mu       sync.Mutex
 	config   breaker.Config
 	breakers map[string]*breaker.Breaker // by model asked for
+	hand     byHand                      // for the circuits of models that are yet to come
 	classes  map[call.Class]int64        // attempts ended
 	attempts int64
 	doors    []*admission.Door // of the routes it stands in
@@ -190,9 +191,49 @@ func (p *learnt) breaker(model string) *breaker.Breaker {
 			return b
 		}
 	}
-	b := breaker.New(p.target.Name, p.config, breaker.Options{Rand: p.rand, Moved: p.moved})
+	known := false // what was ordered by hand is no news
+	b := breaker.New(p.target.Name, p.config, breaker.Options{Rand: p.rand, Moved: func(from, to breaker.State, cause string, openFor time.Duration) {
+		if known {
+			p.moved(from, to, cause, openFor)
+		}
+	}})
+	p.hand.move(b)
+	known = true
 	p.breakers[model] = b
 	return b
+}
+
+// byHand is what an operator ordered for a target: for all its models, also for
+// those that nobody has asked for yet. The zero value orders nothing.
+type byHand struct {
+	action, reason string
+	until          time.Time // of an opening; zero: until another order
+}
+
+// order moves the circuits of all models by hand.
+func (p *learnt) order(o byHand) {
+	p.breaker(p.target.Model) // there is one to be seen
+	p.mu.Lock()
+	p.hand = o
+	p.mu.Unlock()
+	for _, b := range p.all() {
+		o.move(b)
+	}
+}
+
+func (o byHand) move(b *breaker.Breaker) {
+	switch o.action {
+	case "open":
+		if o.until.IsZero() {
+			b.Open(o.reason, 0)
+		} else if left := time.Until(o.until); left > 0 {
+			b.Open(o.reason, left)
+		}
+	case "close":
+		b.Close(o.reason)
+	case "reset":
+		b.Reset()
+	}
 }
 
 func (p *learnt) moved(from, to breaker.State, cause string, openFor time.Duration) {

@@ -433,26 +433,22 @@ func (p *post) status(resting []target.KeyState) TargetStatus {
 	return s
 }
 
-// Breaker moves the circuit of a target by hand: action is "open" (for a time),
-// "close" or "reset". It returns an error for an unknown target or action.
+// Breaker moves the circuits of a target by hand, for all its models, also those
+// that are asked for later: action is "open" (for a time; 0: until another
+// action), "close" or "reset". It returns an error for an unknown target or action.
 func (t *Transport) Breaker(name, action, reason string, during time.Duration) error {
 	p := t.memory.post(name)
 	if p == nil {
 		return fmt.Errorf("holdfast: no target is named %q", name)
 	}
-	p.breaker(p.target.Model)
-	for _, b := range p.all() {
-		switch action {
-		case "open":
-			b.Open(reason, during)
-		case "close":
-			b.Close(reason)
-		case "reset":
-			b.Reset()
-		default:
-			return fmt.Errorf("holdfast: breaker action %q is none of open, close, reset", action)
-		}
+	if err := oneOf(action, "open", "close", "reset"); err != nil {
+		return fmt.Errorf("holdfast: breaker action %w", err)
 	}
+	o := byHand{action: action, reason: reason}
+	if during > 0 {
+		o.until = time.Now().Add(during)
+	}
+	p.order(o)
 	return nil
 }
 
