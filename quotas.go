@@ -127,7 +127,9 @@ func (in *incoming) reserve(p *post, u call.Upstream) (held quota.Reservation, e
 		return held, nil
 	}
 	a := p.account(u.Key, u.Model)
-	wait, err := a.Take(in.need(), in.waiter(), &held)
+	need := in.need()
+	need.Thinks = u.Target.Reasoning || p.vendor.Reasoning(u.Model)
+	wait, err := a.Take(need, in.waiter(), &held)
 	switch {
 	case err != nil:
 		return held, dispatch.ErrIneligible

@@ -251,7 +251,7 @@ func (r *Reservation) charge(o call.Outcome) amounts {
 		return amounts{}
 	case o.Class == call.OK || o.Class == call.PolicyViolation:
 		if !o.Usage.Known {
-			return r.held // nobody said what it took
+			return r.guess(o)
 		}
 		charged := a.kind.used(r.held, input, cached, output)
 		a.lengths.add(length{guessed: int64(r.need.Input), input: input, output: output, most: r.need.most(), charged: charged[Tokens]})
@@ -264,6 +264,17 @@ func (r *Reservation) charge(o call.Outcome) amounts {
 		return a.kind.used(r.held, input, cached, min(r.held[Output], max(output, int64(o.Produced))))
 	}
 	return r.held // it may have been answered in full, and billed
+}
+
+// guess is what an answer took whose provider did not say so: as much as was
+// seen of it and a quarter more, or all that was held, if that is less or if some
+// of it cannot be seen.
+func (r *Reservation) guess(o call.Outcome) amounts {
+	seen := int64(o.Produced) * 5 / 4
+	if r.need.Thinks || seen == 0 || o.Usage.Odd {
+		return r.held
+	}
+	return r.account.kind.used(r.held, r.held[Input], 0, min(seen, r.held[Output]))
 }
 
 // failed is what a call takes that was refused before it was answered.

@@ -136,6 +136,9 @@ func TestWhatWasNotSentOrNotServedComesBack(t *testing.T) {
 			{"overloaded, where nothing comes back", "openai", func(r *Reservation) { r.End(failed(call.Overloaded)) }, 900},
 			{"a timeout that may be billed", "usage", func(r *Reservation) { r.End(failed(call.Timeout)) }, 1000},
 			{"no usage told", "usage", func(r *Reservation) { r.End(call.Outcome{Verdict: call.Verdict{Class: call.OK}, Committed: true}) }, 1000},
+			{"about 80 tokens seen and no usage told", "usage", func(r *Reservation) {
+				r.End(call.Outcome{Verdict: call.Verdict{Class: call.OK}, Committed: true, Produced: 80})
+			}, 200},
 			{"left after about 100 tokens", "usage", func(r *Reservation) {
 				o := failed(call.Canceled)
 				o.Produced, o.Committed = 100, true
@@ -211,6 +214,16 @@ func TestAllLimitsAreTakenFromOrNone(t *testing.T) {
 		}
 		if after := a.Levels(); !slices.Equal(before, after) {
 			t.Errorf("a refused request changed %+v to %+v", before, after)
+		}
+	})
+}
+
+func TestThoughtThatNobodyIsShownIsNotGuessed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := still(Config{TPM: 60_000, Share: 1, Burst: time.Minute})
+		take(t, a, Need{Input: 100, MaxTokens: 900, Thinks: true}).End(call.Outcome{Verdict: call.Verdict{Class: call.OK}, Committed: true, Produced: 80})
+		if got := 60_000 - left(a, Tokens); got != 1000 {
+			t.Errorf("%d tokens spent, want all that was held, 1000", got)
 		}
 	})
 }

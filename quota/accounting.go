@@ -149,6 +149,7 @@ type Need struct {
 	MaxTokens int  // of one answer; 0: the request names no limit
 	Choices   int  // answers; 0 is one
 	Mute      bool // no output will come: embeddings, tools
+	Thinks    bool // some of the output may be thought that nobody is shown
 }
 
 // amounts are one call's shares of the limits.
