@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -81,7 +83,7 @@ type theater struct {
 	deadline time.Duration
 	trials   []*trial
 	others   map[string]*process // clients that are not in this process
-	gateway  string
+	gateway  *gateway
 }
 
 // heavyFaults are megabytes. Several at once are slow enough for the clocks.
@@ -115,7 +117,7 @@ func (h *theater) run(t *testing.T) {
 	}
 	front := httptest.NewServer(entrance{byName, provider, gemini{provider}})
 	t.Cleanup(front.Close)
-	h.gateway = serve(t, stageFor(h.trials, front.URL)).URL
+	h.gateway = serve(t, stageFor(h.trials, front.URL))
 	h.others = map[string]*process{}
 	for _, client := range nodeClients {
 		h.others[client] = startNode(t, h.home, client)
@@ -136,6 +138,50 @@ func (h *theater) run(t *testing.T) {
 		all.Go(func() { h.try(t, one) })
 	}
 	all.Wait()
+	h.audit(t)
+}
+
+// ended is a line of the metric that counts calls.
+var ended = regexp.MustCompile(`(?m)^holdfast_requests_total\{.*\} (\d+)$`)
+
+// audit compares what the clients say that they sent with what the gateway says
+// that it had. A call that nobody waited for may still be running, and the
+// gateway counts a call when its client has the answer already.
+func (h *theater) audit(t *testing.T) {
+	t.Helper()
+	sent, late := 0, 0
+	for _, one := range h.trials {
+		sent += one.seen.Requests
+		if one.seen.Late {
+			late++
+		}
+	}
+	had := 0
+	for until := time.Now().Add(10 * time.Second); had < sent-late && time.Now().Before(until); {
+		had = h.gateway.requests(t)
+	}
+	if had > sent || had < sent-late || sent < len(h.trials) {
+		t.Errorf("the clients sent %d requests, and the gateway had %d", sent, had)
+	}
+}
+
+// requests is how many calls the gateway has counted.
+func (g *gateway) requests(t *testing.T) (n int) {
+	t.Helper()
+	resp, err := http.Get(g.Operators + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range ended.FindAllSubmatch(text, -1) {
+		calls, _ := strconv.Atoi(string(line[1])) // of digits
+		n += calls
+	}
+	return n
 }
 
 // entrance is where the provider's attempts are told apart and counted.
@@ -178,9 +224,9 @@ func stageFor(trials []*trial, front string) string {
 
 // try makes one call and remembers what came of it.
 func (h *theater) try(t *testing.T, one *trial) {
-	o := order{Flow: one.flow, Base: h.gateway, Key: callersKey, Model: one.name, Stream: one.stream, Prompt: question}
+	o := order{Flow: one.flow, Base: h.gateway.URL, Key: callersKey, Model: one.name, Stream: one.stream, Prompt: question}
 	if one.kind == "http" {
-		o.Base, o.Model = h.gateway+"/"+one.name, one.fault
+		o.Base, o.Model = h.gateway.URL+"/"+one.name, one.fault
 	}
 	began := time.Now()
 	n, isOther := h.others[one.client]
@@ -198,7 +244,7 @@ func (h *theater) try(t *testing.T, one *trial) {
 func (h *theater) inGo(t *testing.T, one *trial, o order) reply {
 	ctx, cancel := context.WithTimeout(t.Context(), h.deadline)
 	defer cancel()
-	w, requests := way{base: h.gateway, client: plainClient(t)}.counted()
+	w, requests := way{base: h.gateway.URL, client: plainClient(t)}.counted()
 	text, finish, err := goFlows[one.client+" "+one.flow](ctx, w, o)
 	r := reply{Requests: requests.take()}
 	switch {
@@ -412,6 +458,7 @@ const everything = "HOLDFAST_CONFORMANCE"
 // TestEveryClientSeesEachFaultAsThePageSays: all faults where everything is
 // asked for, and otherwise some of them, without those calls that last long.
 func TestEveryClientSeesEachFaultAsThePageSays(t *testing.T) {
+	t.Parallel() // it mostly waits
 	h := &theater{home: nodeHome(t), python: pythonWithHTTPX(t), deadline: 150 * time.Second, trials: newTrials(shownFaults())}
 	shown := readPage(t)
 	if os.Getenv(everything) == "" {

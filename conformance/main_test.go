@@ -39,7 +39,8 @@ func TestMain(m *testing.M) {
 
 // gateway is a running `holdfast serve`.
 type gateway struct {
-	URL string
+	URL       string
+	Operators string // where its metrics are
 
 	process *exec.Cmd
 	stderr  bytes.Buffer
@@ -68,8 +69,9 @@ func serve(t *testing.T, configuration string) *gateway {
 	g.lines.Go(func() {
 		defer close(address)
 		for scan := bufio.NewScanner(out); scan.Scan(); {
-			var line struct{ Msg, Callers string }
+			var line struct{ Msg, Callers, Operators string }
 			if json.Unmarshal(scan.Bytes(), &line) == nil && line.Msg == "serving" {
+				g.Operators = line.Operators // read after the address
 				address <- line.Callers
 			}
 		}

@@ -39,6 +39,7 @@ func startPython(t *testing.T, python, stack string) *process {
 // it give up at once, with our word and without; and its retries are its own
 // no longer.
 func TestWhatPythonSaysOfItselfIsHeeded(t *testing.T) {
+	t.Parallel() // it mostly waits
 	python := pythonWithHTTPX(t)
 	for client, stack := range pythonStacks {
 		t.Run(client, func(t *testing.T) {
