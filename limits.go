@@ -142,7 +142,7 @@ type gate struct {
 	header  string
 	meter   *ratelimit.Limiter // nil: no points
 	running *concurrency.Limit // nil: no concurrency
-	refused *atomic.Int64      // for want of concurrency
+	full    *atomic.Int64      // calls that found no place among those under way
 }
 
 // gates are the limits of one configuration, in the order of its file.
@@ -174,12 +174,12 @@ func (m *memory) gatesFor(limits []Limit) *gates {
 }
 
 func newGate(l Limit, old *gate) *gate {
-	g := &gate{Limit: l, refused: &atomic.Int64{}}
+	g := &gate{Limit: l, full: &atomic.Int64{}}
 	if header, is := strings.CutPrefix(l.Per, perHeader); is {
 		g.header = header
 	}
 	if old != nil {
-		g.refused = old.refused
+		g.full = old.full
 	}
 	if l.Points > 0 {
 		if l.Of != "" || l.Per == PerAll {
@@ -273,17 +273,21 @@ type limitRefusal struct {
 }
 
 // occupy takes the call's place among those under way, and returns the limit
-// that has none left. What was taken is given back by vacate.
+// that has none left. What was taken is given back by vacate. In shadow a limit
+// that is full lets calls by without a place.
 func (in *incoming) occupy() (full *gate) {
 	for _, g := range in.gates {
-		if g.running == nil {
-			continue
-		}
-		if !g.running.TryAcquire() {
-			g.refused.Add(1)
+		switch {
+		case g.running == nil:
+		case g.running.TryAcquire():
+			in.running = append(in.running, g.running)
+		case g.Shadow:
+			g.full.Add(1)
+			in.tell(&call.Event{Kind: call.Limited, Reason: g.Name, To: call.LimitedShadow})
+		default:
+			g.full.Add(1)
 			return g
 		}
-		in.running = append(in.running, g.running)
 	}
 	return nil
 }
@@ -367,7 +371,7 @@ type LimitStatus struct {
 	Counts      ratelimit.Stats `json:"counts"`
 	Concurrency int             `json:"concurrency,omitempty"`
 	Running     int             `json:"running,omitempty"`
-	Full        int64           `json:"full,omitempty"` // calls refused because too many were under way
+	Full        int64           `json:"full,omitempty"` // calls that were too many under way; refused unless in shadow
 }
 
 // limits is the limits' and budgets' share of a Status.
@@ -382,7 +386,7 @@ func (h *house) limits() (limits []LimitStatus, budgets []spend.Status) {
 }
 
 func (g *gate) status() LimitStatus {
-	s := LimitStatus{Name: g.Name, Per: g.Per, Of: g.Of, Routes: g.Routes, Unit: g.Unit, Concurrency: g.Concurrency, Full: g.refused.Load()}
+	s := LimitStatus{Name: g.Name, Per: g.Per, Of: g.Of, Routes: g.Routes, Unit: g.Unit, Concurrency: g.Concurrency, Shadow: g.Shadow, Full: g.full.Load()}
 	if s.Unit == "" {
 		s.Unit = unitRequests
 	}
@@ -393,7 +397,7 @@ func (g *gate) status() LimitStatus {
 		return s
 	}
 	c := g.meter.Config()
-	s.Points, s.Seconds, s.Burst, s.BlockFor, s.Mode, s.Shadow = c.Points, c.Duration.Seconds(), c.Burst, c.BlockFor.Seconds(), c.Mode, c.Shadow
+	s.Points, s.Seconds, s.Burst, s.BlockFor, s.Mode = c.Points, c.Duration.Seconds(), c.Burst, c.BlockFor.Seconds(), c.Mode
 	s.Counts = g.meter.Stats()
 	if g.Of != "" || g.Per == PerAll {
 		now := g.meter.Peek("")

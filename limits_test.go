@@ -230,6 +230,27 @@ func TestAShadowLimitIsHeardOfAndRefusesNothing(t *testing.T) {
 	})
 }
 
+func TestAShadowLimitOfCallsUnderWayRefusesNothing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := holdfast.Limit{Name: "all", Concurrency: 1}
+		l.Shadow = true
+		w := build(t, limited(&upstream{takes: time.Second}, holdfast.Config{Limits: []holdfast.Limit{l}}))
+		var all sync.WaitGroup
+		var ok atomic.Int64
+		for i := range 3 {
+			all.Go(func() {
+				if w.do(as("alice"), "chat", fmt.Appendf(nil, `{"model":"m","messages":[{"role":"user","content":"%d"}]}`, i)).status == 200 {
+					ok.Add(1)
+				}
+			})
+		}
+		all.Wait()
+		if s := w.hf.Status().Limits[0]; ok.Load() != 3 || s.Full != 2 || s.Running != 0 || len(w.events(call.Limited)) != 2 {
+			t.Fatalf("%d answered, status %+v", ok.Load(), s)
+		}
+	})
+}
+
 func TestAKeyMayHaveSoManyCallsUnderWay(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := build(t, limited(&upstream{takes: time.Second}, holdfast.Config{Limits: []holdfast.Limit{
