@@ -211,6 +211,21 @@ func (l Limit) holdfast() holdfast.Limit {
 		Mode: l.Mode, Compat: l.Compat, Shadow: l.Shadow, MaxKeys: l.MaxKeys}}
 }
 
+// profileLimits adds the limits that come with the profile, where the file has
+// none.
+func (s *shower) profileLimits() {
+	if s.places.keys[placeOf("limits")] != nil {
+		return
+	}
+	for _, l := range s.File.profileLimits() {
+		add := func(key, value string) { s.add("limits."+l.Name+"."+key, value, "profile "+s.Profile) }
+		add("per", l.Per)
+		add("rate", Rate{int(l.Points), l.Duration}.String())
+		add("block_for", l.BlockFor.String())
+		add("mode", l.Mode)
+	}
+}
+
 func (b Budget) spend() spend.Config {
 	return spend.Config{USDPerDay: b.USDPerDay, TokensPerDay: int64(b.TokensPerDay),
 		MaxTokens: b.MaxTokens, MaxChoices: b.MaxChoices, MaxTools: b.MaxTools, MaxBody: int64(b.MaxBody)}

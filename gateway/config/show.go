@@ -36,6 +36,7 @@ func (f *File) Effective() ([]Setting, error) {
 	s := &shower{File: f}
 	s.defaults()
 	s.written(reflect.ValueOf(*f), nil)
+	s.profileLimits()
 	for i, r := range c.Routes {
 		s.route(f.Routes[i], r)
 	}
