@@ -3,6 +3,7 @@ package http1_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -78,7 +79,7 @@ func measure(b *testing.B, client http.RoundTripper, at string, parallel int) {
 			}
 			resp.Body.Close()
 			cancel()
-			if err != io.EOF {
+			if !errors.Is(err, io.EOF) {
 				b.Error(err)
 				return
 			}

@@ -8,6 +8,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
+	"net/url"
 	"reflect"
 	"strings"
 	"testing"
@@ -117,4 +119,78 @@ func FuzzChunked(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte, piece int) {
 		compare(t, append([]byte(start), body...), max(1, min(piece, 1<<16)))
 	})
+}
+
+// told is a connection that remembers what it was told, and ends when the request
+// has left.
+type told struct {
+	script
+	heard *bytes.Buffer
+	left  chan struct{}
+}
+
+func (c *told) Write(p []byte) (int, error) { return c.heard.Write(p) }
+func (c *told) Read([]byte) (int, error)    { <-c.left; return 0, io.EOF }
+
+// FuzzRequest asks that a request is refused, or that the server hears that
+// request and nothing else, whatever stands in its parts.
+func FuzzRequest(f *testing.F) {
+	f.Add("GET", "provider.example", "/a", "b=c", "X-A", "d", "body")
+	f.Add("POST", "provider.example:8080", "/a b", "b=c d", "content-length", "5", "GET / HTTP/1.1\r\n\r\n")
+	f.Add("POST /evil HTTP/1.1\r\nA:", "a\r\nB: c", "/\r\n", "\r\n", "X-A: b\r\nC", "d\r\nE: f", "")
+	f.Add("PUT", "[::1%25en0]:80", "//host/path", "?", "TRANSFER-encoding", "chunked", "0\r\n\r\n")
+	f.Add("PATCH", "me@provider.example", "*", "", "Connection", "close, X-A", "x")
+	f.Fuzz(func(t *testing.T, method, host, path, query, name, value, body string) {
+		var heard bytes.Buffer
+		left := make(chan struct{})
+		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { close(left) }})
+		lean := &http1.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+			return &told{heard: &heard, left: left}, nil
+		}}
+		req := &http.Request{Method: method, URL: &url.URL{Scheme: "http", Host: "provider.example", Path: path, RawQuery: query}, Host: host,
+			Header: http.Header{name: {value}}, Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body))}
+		if body == "" {
+			req.Body = nil
+		}
+		_, err := lean.RoundTrip(req.WithContext(ctx))
+		if err == nil {
+			t.Fatal("an answer that nobody gave")
+		}
+		if errors.Is(err, http1.ErrRequest) {
+			if heard.Len() > 0 {
+				t.Fatalf("refused after %q was sent", heard.String())
+			}
+			return
+		}
+		onlyHeard(t, heard.Bytes(), req, name, body)
+	})
+}
+
+// onlyHeard fails unless what was heard is the one request.
+func onlyHeard(t *testing.T, heard []byte, req *http.Request, name, body string) {
+	t.Helper()
+	in := bufio.NewReader(bytes.NewReader(heard))
+	got, err := http.ReadRequest(in)
+	if err != nil {
+		if strings.HasPrefix(err.Error(), "parse ") || strings.Contains(err.Error(), "invalid URI") {
+			return // a target that Go's servers do not take, in its place
+		}
+		t.Fatalf("of %q a server makes: %v", heard, err)
+	}
+	text, err := io.ReadAll(got.Body)
+	if string(text) != body || err != nil || in.Buffered() > 0 {
+		t.Fatalf("of %q a server reads the body %q %v and %d bytes more", heard, text, err, in.Buffered())
+	}
+	method := req.Method
+	if method == "" {
+		method = "GET"
+	}
+	if got.Method != method {
+		t.Fatalf("of %q a server makes a %s", heard, got.Method)
+	}
+	for field := range got.Header {
+		if !strings.EqualFold(field, name) && field != "User-Agent" && field != "Content-Length" {
+			t.Fatalf("of %q a server reads the field %s", heard, field)
+		}
+	}
 }
