@@ -25,7 +25,7 @@ MICROCOUNT ?= 1
 
 .PHONY: help
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build bin/holdfast, one static binary
@@ -55,6 +55,10 @@ fuzz: ## every Fuzz function for FUZZTIME (10s) each
 .PHONY: clients
 clients: build ## Claude Code and Codex for real (5 minutes; npm); HOLDFAST_WRITE_DOCS=1 writes their page
 	cd conformance && HOLDFAST_CLIENTS=1 HOLDFAST_BINARY=$(CURDIR)/bin/holdfast go test -count=1 -v -parallel 8 -timeout 20m ./agents
+
+.PHONY: experiments
+experiments: ## the simulations with all their seeds (some minutes); writes their tables
+	HOLDFAST_SEEDS=20 HOLDFAST_WRITE_DOCS=1 go test -count=1 -timeout 60m -run TestATokenLimitIsUsedAndNotHit .
 
 .PHONY: attack
 attack: build ## what was done to other gateways, against bin/holdfast (some minutes)

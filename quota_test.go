@@ -94,6 +94,8 @@ func TestATokenLimitIsUsedAndNotHit(t *testing.T) {
 	if full {
 		during = 4 * time.Minute
 	}
+	var mu sync.Mutex
+	worst := map[string]share{}
 	for _, c := range contracts() {
 		for seed := range n {
 			t.Run(fmt.Sprintf("%s/seed=%d", c.name, seed), func(t *testing.T) {
@@ -106,9 +108,53 @@ func TestATokenLimitIsUsedAndNotHit(t *testing.T) {
 					if used < 0.93 {
 						t.Errorf("%.1f %% of the limit were used, want at least 93 %%", 100*used)
 					}
+					mu.Lock()
+					defer mu.Unlock()
+					w, known := worst[c.name]
+					if !known {
+						w.used = used
+					}
+					worst[c.name] = share{max(w.refused, refused), min(w.used, used)}
 				})
 			})
 		}
+	}
+	if full && os.Getenv("HOLDFAST_WRITE_DOCS") != "" {
+		t.Cleanup(func() { writeQuotaTable(t, n, worst) })
+	}
+}
+
+// share is the worst of several runs: of attempts refused, and of the limit used.
+type share struct{ refused, used float64 }
+
+const quotaPage = "docs/explanation/provider-limits.md"
+
+// writeQuotaTable puts what the simulation found into its page, beside what comes
+// of the same without a quota.
+func writeQuotaTable(t *testing.T, seeds uint64, worst map[string]share) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "| Accounting | 429 with the quota | Limit used with it | 429 without | Limit used without |\n| --- | --- | --- | --- | --- |\n")
+	for _, c := range contracts() {
+		blind := c
+		blind.quota = quota.Config{}
+		var refused, used float64
+		synctest.Test(t, func(t *testing.T) { refused, used = blind.overload(t, 0, 2*time.Minute) })
+		w := worst[c.name]
+		fmt.Fprintf(&b, "| %s | %.1f %% | %.1f %% | %.0f %% | %.0f %% |\n", c.name, 100*w.refused, 100*w.used, 100*refused, 100*used)
+	}
+	fmt.Fprintf(&b, "\nWith the quota: the worst of %d seeds. Without: one.\n", seeds)
+	page, err := os.ReadFile(quotaPage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const from, to = "<!-- simulation -->\n", "<!-- end -->"
+	before, rest, ok := strings.Cut(string(page), from)
+	_, after, ok2 := strings.Cut(rest, to)
+	if !ok || !ok2 {
+		t.Fatalf("%s has no place for the table", quotaPage)
+	}
+	if err := os.WriteFile(quotaPage, []byte(before+from+b.String()+to+after), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
 
