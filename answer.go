@@ -104,7 +104,14 @@ func foreign(h http.Header) {
 	}
 }
 
-var connectionOnly = []string{"Connection", "Proxy-Connection", "Keep-Alive", "Te", "Transfer-Encoding", "Upgrade", "Proxy-Authenticate"}
+// connectionOnly reports whether a header belongs to one connection.
+func connectionOnly(name string) bool {
+	switch name {
+	case "Connection", "Proxy-Connection", "Keep-Alive", "Te", "Transfer-Encoding", "Upgrade", "Proxy-Authenticate":
+		return true
+	}
+	return false
+}
 
 // hopByHop removes the headers that belong to one connection.
 func hopByHop(h http.Header) {
@@ -113,8 +120,10 @@ func hopByHop(h http.Header) {
 			h.Del(strings.TrimSpace(name))
 		}
 	}
-	for _, name := range connectionOnly {
-		delete(h, name)
+	for name := range h {
+		if connectionOnly(name) {
+			delete(h, name)
+		}
 	}
 }
 

@@ -18,14 +18,36 @@ type options struct {
 type optionsKey struct{}
 
 func with(ctx context.Context, set func(*options)) context.Context {
-	o := optionsFrom(ctx)
-	set(&o)
-	return context.WithValue(ctx, optionsKey{}, o)
+	o := &options{}
+	if before, ok := ctx.Value(optionsKey{}).(*options); ok {
+		*o = *before
+	}
+	set(o)
+	return context.WithValue(ctx, optionsKey{}, o) // nobody changes it any more
 }
 
 func optionsFrom(ctx context.Context) options {
-	o, _ := ctx.Value(optionsKey{}).(options)
-	return o
+	if o, ok := ctx.Value(optionsKey{}).(*options); ok {
+		return *o
+	}
+	return options{}
+}
+
+// Caller is who makes a call. A field that is left zero is not known.
+type Caller struct {
+	Key      string     // as WithKey
+	Tenant   string     // as WithTenant
+	Client   string     // as WithClient
+	Address  netip.Addr // as WithAddress
+	Priority int        // as WithPriority
+}
+
+// WithCaller says all at once who makes the call; it replaces what was said
+// before.
+func WithCaller(ctx context.Context, c Caller) context.Context {
+	return with(ctx, func(o *options) {
+		o.who, o.tenant, o.client, o.priority = caller{c.Key, c.Address}, c.Tenant, c.Client, c.Priority
+	})
 }
 
 // WithRoute makes the call use the route of that name instead of the one its
@@ -47,7 +69,18 @@ func WithClient(ctx context.Context, digest string) context.Context {
 }
 
 // caller is who asks, as limits and budgets know them.
-type caller struct{ key, address string }
+type caller struct {
+	key  string
+	from netip.Addr
+}
+
+// address is under what limits count the address that a call comes from.
+func (c caller) address() string {
+	if !c.from.IsValid() {
+		return ""
+	}
+	return ratelimit.AddressKey(c.from)
+}
 
 // WithKey names the client key that the call was made with, for limits and
 // budgets of keys. It must not be the key itself.
@@ -58,7 +91,7 @@ func WithKey(ctx context.Context, name string) context.Context {
 // WithAddress says from which address the call came, for limits of addresses:
 // the caller's own, not that of a proxy in between.
 func WithAddress(ctx context.Context, a netip.Addr) context.Context {
-	return with(ctx, func(o *options) { o.who.address = ratelimit.AddressKey(a) })
+	return with(ctx, func(o *options) { o.who.from = a })
 }
 
 // WithPriority says how urgent the call is; 0 is normal, more is more urgent. It

@@ -65,6 +65,8 @@ type incoming struct {
 	turn     uint64 // number among the calls that wait for quota; 0 none yet
 	original int    // the final error's status before the route's replaced it; 0 none
 
+	event call.Event // the one that is told now; nobody keeps it
+
 	// Room for what most calls need, so that it is not asked for piece by piece.
 	gateRoom   [4]*gate
 	askRoom    [4]ratelimit.Ask

@@ -234,13 +234,13 @@ func (in *incoming) whose(g *gate) (key string, ok bool) {
 	case g.Per == PerTenant:
 		key = in.Tenant
 	case g.Per == PerIP:
-		key = in.who.address
+		key = in.who.address()
 	case g.Per == PerRoute:
 		key = in.Route
 	case in.who.key != "": // per client
 		key = "key " + in.who.key
 	default:
-		key = in.who.address
+		key = in.who.address()
 	}
 	return key, key != ""
 }

@@ -39,7 +39,8 @@ type sending struct {
 	sent     atomic.Bool // request bytes may have left
 	crossed  atomic.Bool // the slow threshold passed before any content
 	outcome  call.Outcome
-	answered string // the model that the answer names
+	answered string     // the model that the answer names
+	event    call.Event // told at its end; nobody keeps it
 }
 
 // answer is what an attempt returned: open, or failed with or without words of
@@ -247,6 +248,9 @@ func carry(req *http.Request, parts [][]byte) {
 	req.Body, _ = req.GetBody()
 }
 
+// identity is shared by all requests: nobody may change it.
+var identity = []string{"identity"}
+
 // speaksToUs reports whether a header is one of ours, in any spelling: a server
 // may take an underscore for a hyphen.
 func speaksToUs(name string) bool {
@@ -270,7 +274,7 @@ func (s *sending) headers(req *http.Request) {
 		change(h, &s.in.Call, s.number)
 	}
 	if s.in.guarded {
-		h.Set("Accept-Encoding", "identity") // answers are read as they come
+		h["Accept-Encoding"] = identity // answers are read as they come
 	}
 	if s.upstream.Key != nil {
 		s.post.vendor.Sign(h, s.upstream.Key.Secret)
@@ -460,7 +464,8 @@ func (s *sending) end(o call.Outcome) {
 	}
 	p.count(o.Class)
 	t := s.upstream.Target
-	in.tell(&call.Event{Kind: call.AttemptEnded, Target: t.Name, Provider: t.Provider, Model: t.Model, Answered: s.answered, Key: s.upstream.KeyName(), Attempt: s.number, Outcome: o, Status: o.Status})
+	s.event = call.Event{Kind: call.AttemptEnded, Target: t.Name, Provider: t.Provider, Model: t.Model, Answered: s.answered, Key: s.upstream.KeyName(), Attempt: s.number, Outcome: o, Status: o.Status}
+	in.tell(&s.event)
 	p.wake()
 }
 

@@ -15,7 +15,8 @@ import (
 // what is decided here, in decide, and nowhere else.
 func (h *house) roundTrip(req *http.Request) (*http.Response, error) {
 	in, refused := h.read(req) // ids, dialect, body, route, deadline, pins
-	in.tell(&call.Event{Kind: call.CallStarted})
+	in.event = call.Event{Kind: call.CallStarted}
+	in.tell(&in.event)
 	if refused != nil {
 		return in.refuse(refused.reason, refused.message, 0), nil
 	}
@@ -159,7 +160,8 @@ func (in *incoming) enter(ctx context.Context) (err error) {
 	err = in.route.door.EnterAs(ctx, &in.seat, admission.Ticket{Arrived: in.Arrived, CommitBy: in.CommitBy, Ready: in.ready})
 	if err == nil {
 		in.place = &in.seat
-		in.tell(&call.Event{Kind: call.Queued, Wait: in.place.Wait()})
+		in.event = call.Event{Kind: call.Queued, Wait: in.place.Wait()}
+		in.tell(&in.event)
 	}
 	return err
 }
@@ -226,7 +228,8 @@ func (in *incoming) ended(o call.Outcome, status int, source, reason string) {
 			in.route.tally.refused.Add(1)
 		}
 	}
-	e := &call.Event{Kind: call.CallEnded, Outcome: o, Status: status, Original: in.original, Source: source, Reason: reason, Attempt: in.state.Attempts, Wait: time.Since(in.Arrived)}
+	e := &in.event
+	*e = call.Event{Kind: call.CallEnded, Outcome: o, Status: status, Original: in.original, Source: source, Reason: reason, Attempt: in.state.Attempts, Wait: time.Since(in.Arrived)}
 	e.Own = in.own(e.Wait, o)
 	if n := len(in.state.Steps); n > 0 {
 		last := in.state.Steps[n-1]

@@ -25,8 +25,10 @@ type callerKey struct{}
 // callerOf returns the client key of an authenticated request; false when the
 // gateway asks for none.
 func callerOf(r *http.Request) (keys.Key, bool) {
-	k, ok := r.Context().Value(callerKey{}).(keys.Key)
-	return k, ok
+	if k, ok := r.Context().Value(callerKey{}).(*keys.Key); ok {
+		return *k, true
+	}
+	return keys.Key{}, false
 }
 
 // authenticate returns the request of a caller who may call, with the key's
@@ -47,9 +49,7 @@ func (h *Handler) authenticate(r *http.Request) (*http.Request, *call.Problem) {
 	if err != nil {
 		return nil, unauthorized(err)
 	}
-	ctx := context.WithValue(r.Context(), callerKey{}, key)
-	ctx = holdfast.WithPriority(holdfast.WithTenant(holdfast.WithKey(ctx, key.Name), key.Tenant), key.Priority)
-	known := r.WithContext(ctx)
+	known := r.WithContext(context.WithValue(r.Context(), callerKey{}, &key))
 	known.Header = maps.Clone(r.Header)
 	for _, name := range credentialHeaders {
 		known.Header[name] = withoutKeys(set, name, known.Header[name])

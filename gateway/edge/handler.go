@@ -273,7 +273,9 @@ const placeholder = "holdfast.invalid"
 // upstream returns the request that the Transport takes.
 func (h *Handler) upstream(r *http.Request, body *payload) (*http.Request, error) {
 	address := addressOf(r, h.config.Proxies())
-	ctx := holdfast.WithAddress(holdfast.WithClient(r.Context(), clientDigest(r, address)), address)
+	key, _ := callerOf(r)
+	ctx := holdfast.WithCaller(r.Context(), holdfast.Caller{
+		Key: key.Name, Tenant: key.Tenant, Priority: key.Priority, Address: address, Client: clientDigest(r, address)})
 	req := (&http.Request{
 		Method: r.Method,
 		URL: &url.URL{
@@ -296,7 +298,7 @@ func (h *Handler) upstream(r *http.Request, body *payload) (*http.Request, error
 // the credential, or of the address for a caller who sends none.
 func clientDigest(r *http.Request, address netip.Addr) string {
 	if key, known := callerOf(r); known {
-		return digest("key " + key.Name)
+		return "key " + key.Name
 	}
 	for _, name := range []string{"Authorization", "X-Api-Key", "Api-Key", "X-Goog-Api-Key"} {
 		if value := r.Header.Get(name); value != "" {

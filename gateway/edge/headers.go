@@ -6,11 +6,16 @@ import (
 	"strings"
 )
 
-// hopByHop are the headers that belong to one connection (RFC 9110 7.6.1),
-// besides those that Connection names.
-var hopByHop = []string{
-	"Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection",
-	"Te", "Trailer", "Transfer-Encoding", "Upgrade",
+// ofConnection reports whether a header belongs to one connection (RFC 9110
+// 7.6.1), besides those that Connection names.
+func ofConnection(name string) bool {
+	switch name {
+	case "Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection",
+		"Te", "Trailer", "Transfer-Encoding", "Upgrade",
+		"Expect": // answered here
+		return true
+	}
+	return false
 }
 
 // kept are the headers that nobody can take away by naming them in Connection:
@@ -35,6 +40,9 @@ func withoutOurs(h http.Header) http.Header {
 }
 
 func isOurs(name string) bool {
+	if len(name) < len("x-holdfast-") || name[0]|0x20 != 'x' {
+		return false
+	}
 	return strings.HasPrefix(strings.ToLower(strings.ReplaceAll(name, "_", "-")), "x-holdfast-")
 }
 
@@ -58,10 +66,11 @@ func connectionless(to http.Header) http.Header {
 			}
 		}
 	}
-	for _, name := range hopByHop {
-		delete(to, name)
+	for name := range to {
+		if ofConnection(name) {
+			delete(to, name)
+		}
 	}
-	delete(to, "Expect") // answered here
 	return to
 }
 

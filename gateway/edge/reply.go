@@ -183,12 +183,7 @@ func isFirstTry(r *http.Request) bool {
 // operation is what a request asks for; one whose body is read for routing must
 // be whole before the call begins.
 func operation(r *http.Request) call.Op {
-	for _, v := range all.Vendors() {
-		if e := v.Endpoint(r.Method, r.URL.Path); e.Dialect != nil {
-			return e.Op
-		}
-	}
-	return call.OpOther
+	return all.Operation(r.Method, r.URL.Path)
 }
 
 func isGuarded(r *http.Request) bool { return operation(r) != call.OpOther }
