@@ -50,7 +50,7 @@ type row struct {
 // draw returns the status as lines.
 func (s screen) draw(status admin.Status, now time.Time) string {
 	lines := s.head(status, now)
-	sections := []section{routesOf(status), targetsOf(status, now), failuresOf(status)}
+	sections := []section{routesOf(status), targetsOf(status, now), limitsOf(status), budgetsOf(status), failuresOf(status)}
 	room := s.share(sections, len(lines))
 	for i, sec := range sections {
 		if len(sec.rows) < 2 {

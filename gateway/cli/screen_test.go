@@ -9,6 +9,8 @@ import (
 	"github.com/holdfast-gateway/holdfast"
 	"github.com/holdfast-gateway/holdfast/gateway/admin"
 	"github.com/holdfast-gateway/holdfast/gateway/explain"
+	"github.com/holdfast-gateway/holdfast/ratelimit"
+	"github.com/holdfast-gateway/holdfast/spend"
 )
 
 // crowded is a status with much more than a screen holds.
@@ -44,6 +46,22 @@ func TestAStatusFitsTheScreen(t *testing.T) {
 			if !strings.Contains(text, want) {
 				t.Errorf("%v: no %q\n%s", size, want, text)
 			}
+		}
+	}
+}
+
+func TestAStatusShowsLimitsAndBudgets(t *testing.T) {
+	s := admin.Status{Status: holdfast.Status{
+		Limits: []holdfast.LimitStatus{
+			{Name: "key", Of: "alice", Unit: "requests", Points: 20, Seconds: 1, Concurrency: 5, Running: 2, Full: 3, Counts: ratelimit.Stats{Counts: ratelimit.Counts{Admitted: 7, Refused: 1}, Keys: 1}},
+			{Name: "address", Unit: "tokens", Points: 1000, Seconds: 60, Shadow: true, Counts: ratelimit.Stats{Counts: ratelimit.Counts{Would: 4}, Keys: 9, Blocked: 2}},
+		},
+		Budgets: []spend.Status{{Name: "key alice", USD: 4.5, USDHeld: 0.25, USDPerDay: 5, Tokens: 100, TokensPerDay: 100, Refused: 6}},
+	}}
+	text := strings.Join(strings.Fields(screen{}.draw(s, time.Now())), " ")
+	for _, want := range []string{"key alice 20 requests in 1s, 5 at once (2 now) 7 4 1 0", "address 1000 tokens in 1m0s 0 4 would be 9 2", "key alice 4.75 of 5 100 of 100 6"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in %s", want, text)
 		}
 	}
 }
