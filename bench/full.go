@@ -2,14 +2,11 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -83,7 +80,7 @@ func (r *results) note(format string, args ...any) {
 
 // full measures everything of every system that can be had here.
 func (b *bench) full(ctx context.Context) (*results, error) {
-	if err := b.build("policies", "bench", "./policies"); err != nil {
+	if err := b.buildPolicies(); err != nil {
 		return nil, err
 	}
 	found := &results{Rounds: b.rounds, Window: b.window.String()}
@@ -99,33 +96,8 @@ func (b *bench) full(ctx context.Context) (*results, error) {
 	}
 	b.say("policies without a wire, %d rounds", b.rounds)
 	var err error
-	found.Policies, err = b.policies(ctx)
+	found.Policies, err = b.measurePolicies(ctx)
 	return found, err
-}
-
-// policyRound is what the command policies prints of each round: what a request
-// costs, in nanoseconds and allocations, the bare base taken off the others.
-type policyRound struct {
-	Bare     policyCost `json:"bare"`
-	Holdfast policyCost `json:"holdfast"`
-	Failsafe policyCost `json:"failsafe"`
-}
-
-type policyCost struct {
-	Time        float64 `json:"time"`
-	Allocations float64 `json:"allocations"`
-}
-
-// policies runs that command: a process of its own has a heap of its own, and
-// this one can be built while the root's tree is being edited.
-func (b *bench) policies(ctx context.Context) ([]policyRound, error) {
-	out, err := exec.CommandContext(ctx, filepath.Join(b.bin, "policies"), strconv.Itoa(b.rounds)).Output()
-	if err != nil {
-		return nil, fmt.Errorf("policies: %w", err)
-	}
-	var rounds []policyRound
-	err = json.Unmarshal(out, &rounds)
-	return rounds, err
 }
 
 // round starts every system, and puts each stage on all of them before the next

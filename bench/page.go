@@ -282,8 +282,8 @@ func writeBars(line func(string, ...any), r *results) {
 		}
 	}
 	if chain, allocations, n := policyRatio(r); n > 0 {
-		line("| policy chain, time, to failsafe-go's stack | <= 1.00 | | %s | %s |", chain, bar{most: 1}.verdict(chain.Median))
-		line("| policy chain, allocations per request | <= 12 | | %.0f | %s |", allocations, bar{most: 12}.verdict(allocations))
+		line("| decisions of the policies, time, to failsafe-go's | <= 1.00 | | %s | %s |", chain, bar{most: 1}.verdict(chain.Median))
+		line("| decisions of the policies, allocations per request | <= 12 | | %.0f | %s |", allocations, bar{most: 12}.verdict(allocations))
 	}
 	line("")
 }
@@ -374,13 +374,13 @@ func writeTable(line func(string, ...any), r *results, columns []string) {
 	line("")
 }
 
-// policyRatio compares the policy chain with failsafe-go's: time within each
-// round, and the median of our allocations.
+// policyRatio compares what the policies decide with failsafe-go's: time within
+// each round, and the median of our allocations.
 func policyRatio(r *results) (chain spread, allocations float64, rounds int) {
 	var ratios, counts []float64
 	for _, p := range r.Policies {
-		ratios = append(ratios, p.Holdfast.Time/p.Failsafe.Time)
-		counts = append(counts, p.Holdfast.Allocations)
+		ratios = append(ratios, p.Deciding.Time/p.FailsafeDeciding.Time)
+		counts = append(counts, p.Deciding.Allocations)
 	}
 	return spreadOf(ratios), spreadOf(counts).Median, len(ratios)
 }
@@ -406,9 +406,11 @@ func writePolicies(line func(string, ...any), r *results) {
 		name string
 		of   func(policyRound) policyCost
 	}{
-		{"the bare base", func(p policyRound) policyCost { return p.Bare }},
-		{"failsafe-go's stack", func(p policyRound) policyCost { return p.Failsafe }},
-		{"Holdfast", func(p policyRound) policyCost { return p.Holdfast }},
+		{"decisions of failsafe-go's policies", func(p policyRound) policyCost { return p.FailsafeDeciding }},
+		{"decisions of Holdfast's policies", func(p policyRound) policyCost { return p.Deciding }},
+		{"the bare RoundTripper", func(p policyRound) policyCost { return p.Bare }},
+		{"failsafe-go's RoundTripper over it", func(p policyRound) policyCost { return p.Failsafe }},
+		{"Holdfast's Transport over it", func(p policyRound) policyCost { return p.Holdfast }},
 	} {
 		times, counts := column(row.of)
 		line("| %s | %s | %s |", row.name, figure{}.cell(times), figure{}.cell(counts))
@@ -416,11 +418,15 @@ func writePolicies(line func(string, ...any), r *results) {
 	line("")
 }
 
-const policiesText = `One request of 2 kB through an in-memory RoundTripper that answers 1 kB at once, from making the request to closing the
-answer that was read to its end. The time and the allocations of the bare RoundTripper in the same round are taken off those
-of the stacks. failsafe-go's stack is retries with a budget, rate limiter, circuit breaker, bulkhead and timeout, with the
-same settings. Holdfast is its whole Transport with two targets: in the same time it also reads the request for its model
-and limits, puts the target's model and credential in, judges the answer's body and tells a Recorder.`
+const policiesText = `**Decisions** are what the policies of both decide about an answer that is there at once: failsafe-go's retries with a
+budget, rate limiter, circuit breaker, bulkhead and timeout; Holdfast's limits, budgets, waiting room, choice of two targets
+with two keys each, permit, quota, circuit, retry budget and clocks, with the events about all that (its cost is that of a
+call that is read and decided, minus that of one that is read). The bars are about them.
+
+**The RoundTrippers** take a request of 2 kB to an in-memory one that answers 1 kB at once, from making the request to
+closing the answer that was read to its end; what the bare one takes in the same round is taken off. Holdfast's Transport
+also reads the request for its model and limits, puts the target's model and credential in, judges the answer's body
+and tells a Recorder; failsafe-go's does none of that.`
 
 func writeNotes(line func(string, ...any), r *results) {
 	line("## Versions and notes")

@@ -85,6 +85,13 @@ func TestABarIsMissedByTheMedian(t *testing.T) {
 	}
 }
 
+func TestLinesOfBenchmarksAreRead(t *testing.T) {
+	got := benchmarkLines([]byte("goos: linux\nBenchmarkChain/reading-2 \t 10 \t 1503.5 ns/op\t 1264 B/op \t 9 allocs/op\nBenchmarkX 3 7 ns/op 0 B/op 0 allocs/op\nPASS\n"))
+	if len(got) != 2 || got["Chain/reading"] != (policyCost{1503.5, 9}) || got["X"] != (policyCost{7, 0}) {
+		t.Errorf("got %v", got)
+	}
+}
+
 func TestPlotsAreWellFormed(t *testing.T) {
 	r := &results{Samples: samples{{1, holdfast, cpuClosed, 80}, {1, nginx, cpuClosed, 20}, {2, nginx, cpuClosed, 30}}}
 	for _, p := range plots {

@@ -11,7 +11,8 @@ import (
 )
 
 // profile writes where Holdfast's CPU time goes under the two loads of the quick
-// run: it asks the profiler at the operators' address while the load runs.
+// run, and what lives on its heap while 1,000 streams are open: it asks the
+// profiler at the operators' address while the load runs.
 func (b *bench) profile(ctx context.Context) error {
 	started, err := b.startAll([]string{holdfast})
 	if err != nil {
@@ -19,6 +20,9 @@ func (b *bench) profile(ctx context.Context) error {
 	}
 	defer stopAll(started)
 	hf := started[holdfast]
+	if err := b.profileMemory(ctx, hf); err != nil {
+		return err
+	}
 	length := time.Duration(b.profileSeconds) * time.Second
 	for _, u := range []struct {
 		file  string
@@ -41,6 +45,20 @@ func (b *bench) profile(ctx context.Context) error {
 		}
 		b.say("%s: %.1f us of CPU each, profiler included; go tool pprof -top %s", u.file, perUnit(t), u.file)
 	}
+	return nil
+}
+
+func (b *bench) profileMemory(ctx context.Context, hf *running) error {
+	crowd := &crowd{subject: hf.subject, request: chatRequest(hf.addr, hf.headers, &openPlan)}
+	defer crowd.leave()
+	if err := crowd.growTo(ctx, 1000); err != nil {
+		return err
+	}
+	file := b.profileFile + "-memory.prof"
+	if err := fetch(ctx, fmt.Sprintf("http://%s/debug/pprof/heap?gc=1", hf.admin), file); err != nil {
+		return err
+	}
+	b.say("%s: 1,000 streams open; go tool pprof -top -sample_index=inuse_space %s", file, file)
 	return nil
 }
 

@@ -8,14 +8,20 @@
 // its limits, puts the target's credential and model in, judges the answer's
 // body and tells a Recorder; all of it is charged to Holdfast.
 //
-//	policies ROUNDS
+// What failsafe-go's policies decide alone, without anything of HTTP, is measured
+// too: it is compared with the decisions of Holdfast alone, BenchmarkChain of the
+// root package.
 //
-// prints the rounds as JSON. One takes about four seconds.
+//	policies
+//
+// prints one round as JSON, after some five seconds.
 package main
 
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log"
@@ -39,18 +45,17 @@ import (
 	"github.com/holdfast-gateway/holdfast/breaker"
 	"github.com/holdfast-gateway/holdfast/call"
 	"github.com/holdfast-gateway/holdfast/concurrency"
+	"github.com/holdfast-gateway/holdfast/ratelimit"
 	"github.com/holdfast-gateway/holdfast/retry"
 	clocks "github.com/holdfast-gateway/holdfast/timeout"
 )
 
 func main() {
-	rounds, err := strconv.Atoi(strings.Join(os.Args[1:], " "))
-	if err != nil {
-		log.Fatal("usage: policies ROUNDS")
-	}
-	measured, err := Measure(rounds)
+	begin := flag.Int("begin", 0, "which of them is measured first")
+	flag.Parse()
+	round, err := Measure(*begin)
 	if err == nil {
-		err = json.NewEncoder(os.Stdout).Encode(measured)
+		err = json.NewEncoder(os.Stdout).Encode(round)
 	}
 	if err != nil {
 		log.Fatal(err)
@@ -69,6 +74,7 @@ const (
 	openFor     = 15 * time.Second
 	atOnce      = 1000
 	limit       = 10 * time.Minute
+	perSecond   = 1_000_000_000 // never reached
 )
 
 var (
@@ -108,6 +114,7 @@ func Holdfast(recorder call.Recorder) (http.RoundTripper, error) {
 		Concurrency: concurrency.Config{Max: atOnce},
 		Queue:       admission.Config{Running: atOnce},
 		Timeout:     clocks.Config{Total: limit},
+		Limits:      []holdfast.Limit{{Name: "all", Per: holdfast.PerAll, Config: ratelimit.Config{Points: perSecond, Duration: time.Second}}},
 		Routes: []holdfast.Route{{Name: "chat", Targets: []holdfast.Target{
 			{Vendor: "openai", BaseURL: "http://first.example/v1", Model: "gpt-4o", Keys: []holdfast.Key{{Secret: "sk-1"}}},
 			{Vendor: "openai", Provider: "second", BaseURL: "http://second.example/v1", Model: "gpt-4o-mini", Keys: []holdfast.Key{{Secret: "sk-2"}}},
@@ -115,10 +122,12 @@ func Holdfast(recorder call.Recorder) (http.RoundTripper, error) {
 	})
 }
 
-// Failsafe is failsafe-go's retries with a budget, rate limiter, circuit
-// breaker, bulkhead and timeout over the base, in the order that its
-// documentation recommends.
-func Failsafe() http.RoundTripper {
+// Failsafe is the policies below over the base.
+func Failsafe() http.RoundTripper { return failsafehttp.NewRoundTripper(base{}, policies()...) }
+
+// policies are failsafe-go's retries with a budget, rate limiter, circuit
+// breaker, bulkhead and timeout.
+func policies() []failsafe.Policy[*http.Response] {
 	retries := failsafehttp.NewRetryPolicyBuilder().
 		WithMaxAttempts(maxAttempts).
 		WithBackoff(backoff, backoffCap).
@@ -130,13 +139,13 @@ func Failsafe() http.RoundTripper {
 		WithFailureRateThreshold(failedShare, minCalls, window).
 		WithDelay(openFor).
 		Build()
-	return failsafehttp.NewRoundTripper(base{},
-		failsafe.Policy[*http.Response](retries),
+	return []failsafe.Policy[*http.Response]{
+		retries,
 		circuit,
-		ratelimiter.NewBursty[*http.Response](1_000_000_000, time.Second),
+		ratelimiter.NewBursty[*http.Response](perSecond, time.Second),
 		bulkhead.New[*http.Response](atOnce),
 		timeout.New[*http.Response](limit),
-	)
+	}
 }
 
 // Spend makes one request through rt and reads its answer.
@@ -170,46 +179,55 @@ func (c Cost) minus(other Cost) Cost {
 	return Cost{Time: c.Time - other.Time, Allocations: c.Allocations - other.Allocations}
 }
 
-// Round is the cost of both stacks in one round, the bare base taken off.
+// Round is what everything cost in one round; the bare base is taken off the
+// stacks.
 type Round struct {
 	Bare     Cost `json:"bare"`
 	Holdfast Cost `json:"holdfast"`
 	Failsafe Cost `json:"failsafe"`
+	Deciding Cost `json:"failsafe_deciding"` // failsafe-go's policies alone
 }
 
-// Measure runs so many rounds, each of the three in turn, in an order that
-// rotates.
-func Measure(rounds int) ([]Round, error) {
+// Measure runs one round, in an order that begins somewhere else each time.
+func Measure(begin int) (Round, error) {
 	var counted counter
 	house, err := Holdfast(&counted)
 	if err != nil {
-		return nil, err
+		return Round{}, err
 	}
-	stacks := []http.RoundTripper{Bare(), house, Failsafe()}
-	var all []Round
-	for r := range rounds {
-		var costs [3]Cost
-		for turn := range stacks {
-			i := (turn + r) % len(stacks)
-			if costs[i], err = costOf(stacks[i]); err != nil {
-				return nil, err
-			}
+	work := []func() error{spending(Bare()), spending(house), spending(Failsafe()), Decide(policies())}
+	costs := make([]Cost, len(work))
+	for turn := range work {
+		i := (turn + begin) % len(work)
+		if costs[i], err = costOf(work[i]); err != nil {
+			return Round{}, err
 		}
-		all = append(all, Round{Bare: costs[0], Holdfast: costs[1].minus(costs[0]), Failsafe: costs[2].minus(costs[0])})
 	}
 	if counted == 0 {
-		return nil, fmt.Errorf("the Recorder heard nothing: not everything was on")
+		return Round{}, errors.New("the Recorder heard nothing: not everything was on")
 	}
-	return all, nil
+	return Round{Bare: costs[0], Holdfast: costs[1].minus(costs[0]), Failsafe: costs[2].minus(costs[0]), Deciding: costs[3]}, nil
 }
 
-// costOf measures one of the stacks.
-func costOf(rt http.RoundTripper) (Cost, error) {
+func spending(rt http.RoundTripper) func() error { return func() error { return Spend(rt) } }
+
+// Decide asks the policies about an answer that is there at once.
+func Decide(p []failsafe.Policy[*http.Response]) func() error {
+	executor := failsafe.With(p...)
+	good := &http.Response{StatusCode: http.StatusOK}
+	return func() error {
+		_, err := executor.Get(func() (*http.Response, error) { return good, nil })
+		return err
+	}
+}
+
+// costOf measures one of them.
+func costOf(work func() error) (Cost, error) {
 	var failed error
 	result := testing.Benchmark(func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if failed = Spend(rt); failed != nil {
+			if failed = work(); failed != nil {
 				b.FailNow()
 			}
 		}

@@ -21,21 +21,28 @@ func TestEveryStackPassesTheAnswerOn(t *testing.T) {
 	}
 }
 
-func BenchmarkBare(b *testing.B)     { benchmark(b, Bare()) }
-func BenchmarkFailsafe(b *testing.B) { benchmark(b, Failsafe()) }
+func TestFailsafesPoliciesDecide(t *testing.T) {
+	if err := Decide(policies())(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func BenchmarkBare(b *testing.B)             { benchmark(b, spending(Bare())) }
+func BenchmarkFailsafe(b *testing.B)         { benchmark(b, spending(Failsafe())) }
+func BenchmarkFailsafeDeciding(b *testing.B) { benchmark(b, Decide(policies())) }
 
 func BenchmarkHoldfast(b *testing.B) {
 	house, err := Holdfast(new(counter))
 	if err != nil {
 		b.Fatal(err)
 	}
-	benchmark(b, house)
+	benchmark(b, spending(house))
 }
 
-func benchmark(b *testing.B, rt http.RoundTripper) {
+func benchmark(b *testing.B, work func() error) {
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := Spend(rt); err != nil {
+		if err := work(); err != nil {
 			b.Fatal(err)
 		}
 	}
