@@ -20,16 +20,23 @@ import (
 // exchange is one recorded answer of a true provider.
 type exchange struct {
 	name, path, kind string
+	status           int
+	again            string // x-should-retry
 	request, body    []byte
 }
 
 func (x exchange) streamed() bool { return strings.HasPrefix(x.kind, "text/event-stream") }
 
 // recordings reads the answers that others recorded, where they are at hand.
-func recordings(t *testing.T) (all []exchange) {
+func recordings(t *testing.T) []exchange {
+	t.Helper()
+	return recordingsOf(t, "ok", "stream")
+}
+
+func recordingsOf(t *testing.T, kinds ...string) (all []exchange) {
 	t.Helper()
 	root := wanted.Recordings(t)
-	for _, kind := range []string{"ok", "stream"} {
+	for _, kind := range kinds {
 		files, _ := filepath.Glob(filepath.Join(root, "*", kind, "*.json"))
 		for _, file := range files {
 			stem := strings.TrimSuffix(file, ".json")
@@ -52,13 +59,16 @@ func recording(t *testing.T, name, description, body string) exchange {
 			Path string
 			Body json.RawMessage
 		}
-		Response struct{ Headers http.Header }
+		Response struct {
+			Status  int
+			Headers http.Header
+		}
 	}
 	text, err := os.ReadFile(description)
 	if err == nil {
 		err = json.Unmarshal(text, &r)
 	}
-	x := exchange{name: name, path: r.Request.Path, request: r.Request.Body}
+	x := exchange{name: name, path: r.Request.Path, request: r.Request.Body, status: r.Response.Status}
 	if err == nil {
 		x.body, err = os.ReadFile(body)
 	}
@@ -66,8 +76,11 @@ func recording(t *testing.T, name, description, body string) exchange {
 		t.Fatalf("%s: %v", name, err)
 	}
 	for header, values := range r.Response.Headers {
-		if strings.EqualFold(header, "Content-Type") {
+		switch strings.ToLower(header) {
+		case "content-type":
 			x.kind = values[0]
+		case "x-should-retry":
+			x.again = values[0]
 		}
 	}
 	if strings.HasPrefix(name, "azure-openai/") { // the same dialect behind another path
@@ -136,6 +149,10 @@ func (s *replay) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.path = r.URL.RequestURI()
 	s.got, _ = io.ReadAll(r.Body)
 	w.Header().Set("Content-Type", s.x.kind)
+	if s.x.again != "" {
+		w.Header().Set("X-Should-Retry", s.x.again)
+	}
+	w.WriteHeader(s.x.status)
 	flush := http.NewResponseController(w).Flush
 	from := 0
 	for i := 1; i < len(s.body); i++ {

@@ -93,6 +93,9 @@ var heavyFaults = []string{"big-frame", "no-newline"}
 func newTrials(faults []string) (all []*trial) {
 	for _, s := range surfaces {
 		for _, f := range faults {
+			if f == "no-newline" && s.kind == "http" {
+				continue // how long this client takes to read 64 MiB is the machine's
+			}
 			for _, streamed := range (flow{modes: s.modes}).streams() {
 				all = append(all, &trial{surface: s, fault: f, stream: streamed, name: fmt.Sprintf("c%d", len(all))})
 			}
@@ -103,7 +106,7 @@ func newTrials(faults []string) (all []*trial) {
 
 // patience are the gateway's clocks: short, so that a silent provider costs
 // seconds, and long for a busy machine.
-var patience = clocks{firstToken: 2 * time.Second, idle: 2 * time.Second, attempt: 4 * time.Second}
+var patience = clocks{firstToken: 3 * time.Second, idle: 4 * time.Second, attempt: 6 * time.Second}
 
 // perSecond is how many trials begin in a second. Most of their time is waiting.
 const perSecond = 20

@@ -152,6 +152,71 @@ func TestEveryNodeClientReadsRecordedAnswersAsDirectly(t *testing.T) {
 	}
 }
 
+// TestEveryNodeClientRaisesRecordedErrorsAsDirectly: what is wrong with a
+// request or a key is said in the provider's words, whatever their shape.
+func TestEveryNodeClientRaisesRecordedErrorsAsDirectly(t *testing.T) {
+	all := mishaps(t)
+	home := nodeHome(t)
+	server := httptest.NewServer(newShelf(all))
+	t.Cleanup(server.Close)
+	g := serve(t, apart(all, server.URL))
+	var running sync.WaitGroup
+	defer running.Wait()
+	for _, client := range nodeClients {
+		if client == "genai" {
+			continue
+		}
+		running.Go(func() {
+			t.Run(client, func(t *testing.T) {
+				n := startNode(t, home, client)
+				for _, x := range all {
+					if flow := replayFlow(client, x); flow != "" {
+						t.Run(x.name, func(t *testing.T) {
+							o := order{Flow: flow, Key: callersKey, Model: x.asModel(), Prompt: question, Body: x.bodyFor(x.asModel())}
+							n.compare(t, o, server.URL, g.URL)
+						})
+					}
+				}
+			})
+		})
+	}
+}
+
+// mishaps are the recorded refusals that no client repeats, at the paths of the
+// three dialects.
+func mishaps(t *testing.T) (all []exchange) {
+	t.Helper()
+	for _, x := range recordingsOf(t, "error", "policy") {
+		path, _, _ := strings.Cut(x.path, "?")
+		for _, known := range []string{"/chat/completions", "/responses", "/messages"} {
+			if strings.HasSuffix(path, known) && x.status != http.StatusTooManyRequests {
+				x.path = "/v1" + known
+				all = append(all, x)
+			}
+		}
+	}
+	if len(all) < 10 {
+		t.Fatalf("only %d refusals", len(all))
+	}
+	return all
+}
+
+// apart is a gateway's file in which each exchange has a provider of its own: a
+// key that one refuses would rest for the next.
+func apart(all []exchange, address string) string {
+	var providers, routes strings.Builder
+	for _, x := range all {
+		name, kind := strings.ToLower(x.asModel()), "openai"
+		if x.path == "/v1/messages" {
+			kind = "anthropic"
+		}
+		fmt.Fprintf(&providers, "  %q: {kind: %s, base_url: %q, api_key: %s}\n", name, kind, address, ownKey)
+		fmt.Fprintf(&routes, "  %q: {match: {model: %q}, targets: %q}\n", name, x.asModel(), name+"/"+x.asModel())
+	}
+	head, _, _ := strings.Cut(settings("", clocks{}), "providers:")
+	return head + "providers:\n" + providers.String() + "routes:\n" + routes.String()
+}
+
 // replayFlow is the flow in which a client meets an answer; "" if it does not.
 func replayFlow(client string, x exchange) string {
 	flow := ""

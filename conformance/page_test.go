@@ -38,14 +38,16 @@ func (s surface) title() string {
 }
 
 func (p page) put(one *trial) {
-	rows := p[one.title()]
-	if rows == nil {
-		rows = map[string][2]string{}
-		p[one.title()] = rows
-	}
-	cells := rows[one.fault]
+	cells := p[one.title()][one.fault]
 	cells[column(one)] = one.said() + one.waited()
-	rows[one.fault] = cells
+	p.set(one.title(), one.fault, cells)
+}
+
+func (p page) set(title, name string, cells [2]string) {
+	if p[title] == nil {
+		p[title] = map[string][2]string{}
+	}
+	p[title][name] = cells
 }
 
 func column(one *trial) int {
@@ -86,13 +88,13 @@ func readPage(t *testing.T) page {
 	for line := range strings.Lines(tables) {
 		line = strings.TrimSpace(line)
 		if heading, ok := strings.CutPrefix(line, "### "); ok {
-			title, p[heading] = heading, map[string][2]string{}
+			title = heading
 		}
 		if cells := cellsOf(line); len(cells) == 3 && strings.HasPrefix(cells[0], "`") {
 			if cells[2] == sameCell {
 				cells[2] = cells[1]
 			}
-			p[title][strings.Trim(cells[0], "`")] = [2]string{cells[1], cells[2]}
+			p.set(title, strings.Trim(cells[0], "`"), [2]string{cells[1], cells[2]})
 		}
 	}
 	return p
@@ -109,7 +111,7 @@ func cellsOf(line string) []string {
 	return cells[1 : len(cells)-1]
 }
 
-// The cells of a mode that a surface does not have, and of a stream that ends as
+// The cells of what is not asked for, and of a stream that ends as
 // an answer does that is not streamed.
 const noCell, sameCell = "-", "the same"
 
@@ -125,10 +127,35 @@ func (p page) write(t *testing.T) {
 	if !opened || !closed {
 		t.Fatalf("%s: no lines %q and %q", clientsPage, beginGenerated, endGenerated)
 	}
-	content := head + beginGenerated + "\n" + versions(t) + p.tables() + endGenerated + foot
+	content := head + beginGenerated + "\n" + versions(t) + p.digest() + p.tables() + endGenerated + foot
 	if err := os.WriteFile(clientsPage, []byte(content), 0o644); err != nil {
 		t.Fatal(err)
 	}
+}
+
+var (
+	countsIn = regexp.MustCompile(`; ([0-9-]+(?: or more)? requests?, [0-9-]+(?: or more)? attempts?)`)
+	classIn  = regexp.MustCompile("\\*\\*(`[^`]+`)\\*\\*")
+)
+
+// digest is what most readers want to know of each client.
+func (p page) digest() string {
+	var b strings.Builder
+	b.WriteString("### In short\n\n| Client | A dead provider (`503`) | Out of money (`429-quota`) | A stream that breaks (`cut-after-40`) |\n")
+	b.WriteString("| --- | --- | --- | --- |\n")
+	for _, title := range slices.Sorted(maps.Keys(p)) {
+		rows := p[title]
+		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", title,
+			inside(countsIn, rows["503"][1]), inside(countsIn, rows["429-quota"][1]), inside(classIn, rows["cut-after-40"][1]))
+	}
+	return b.String() + "\n"
+}
+
+func inside(part *regexp.Regexp, cell string) string {
+	if match := part.FindStringSubmatch(cell); match != nil {
+		return match[1]
+	}
+	return "-"
 }
 
 func (p page) tables() string {
@@ -142,11 +169,13 @@ func (p page) tables() string {
 		fmt.Fprintf(&b, "### %s\n\n| Fault | Not streamed | Streamed |\n| --- | --- | --- |\n", title)
 		for _, name := range shownFaults() {
 			cells := p[title][name]
-			if cells[0] == cells[1] {
-				cells[1] = sameCell
+			for i := range cells {
+				if cells[i] == "" {
+					cells[i] = noCell
+				}
 			}
-			if cells[0] == "" {
-				cells[0] = noCell
+			if cells[0] == cells[1] && cells[0] != noCell {
+				cells[1] = sameCell
 			}
 			fmt.Fprintf(&b, "| `%s` | %s | %s |\n", name, cells[0], cells[1])
 		}
