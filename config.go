@@ -205,6 +205,7 @@ func (c Config) Validate() error {
 		}
 		add(where, r.validate(targets))
 	}
+	add("quota", clashingQuotas(c.Routes))
 	return errors.Join(errs...)
 }
 

@@ -51,6 +51,27 @@ func (p *learnt) account(key *call.Key, model string) *quota.Account {
 	return a
 }
 
+// clashingQuotas reports targets that share a key and a model, and so an account,
+// but not what it may spend.
+func clashingQuotas(routes []Route) error {
+	var errs []error
+	type id struct{ address, secret, model string }
+	seen := map[id]Target{}
+	for _, r := range routes {
+		for _, t := range r.Targets {
+			t.fill()
+			for _, k := range t.Keys {
+				at := id{t.BaseURL, k.Secret, t.Model}
+				if other, ok := seen[at]; ok && other.Quota != t.Quota {
+					errs = append(errs, fmt.Errorf("targets %s and %s share a key and a model: give them the same quota", other.Name, t.Name))
+				}
+				seen[at] = t
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // account returns the account of that identity, which it makes if there is none.
 func (m *memory) account(id accountID, c quota.Config) *quota.Account {
 	m.accountsMu.Lock()
@@ -63,10 +84,14 @@ func (m *memory) account(id accountID, c quota.Config) *quota.Account {
 	return a
 }
 
-// limitTo puts other limits in force.
+// limitTo puts limits in force. Those that stay leave the accounts alone, which
+// may be shared with a target that has set others for its own model.
 func (p *learnt) limitTo(c quota.Config) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.quota == c {
+		return
+	}
 	p.quota = c
 	p.metered.Store(c.Limits())
 	for _, a := range p.accounts {

@@ -292,4 +292,11 @@ func TestMistakesInAQuotaAreNamed(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), `target p: quota: accounting: "abacus" is none of`) {
 		t.Errorf("got %v", err)
 	}
+	one := metered("p", quota.Config{RPM: 1}, "k")
+	other := one
+	other.Name, other.LenientEnd, other.Quota.RPM = "p-lenient", true, 2
+	_, err = holdfast.NewTransport(route(one, other))
+	if err == nil || !strings.Contains(err.Error(), "quota: targets p and p-lenient share a key and a model: give them the same quota") {
+		t.Errorf("got %v", err)
+	}
 }

@@ -427,6 +427,31 @@ func TestHeadersOnlyTightenAndOnlyIfTheyCanBeTrue(t *testing.T) {
 	})
 }
 
+func FuzzHeaders(f *testing.F) {
+	f.Add("60000", "700")
+	f.Add("-1", "0")
+	f.Add("1e3", " 7")
+	f.Add("9999999999999999999", "x")
+	f.Fuzz(func(t *testing.T, limit, remaining string) {
+		for _, accounting := range []string{"openai", "groq", "cerebras", "anthropic"} {
+			a := still(Config{RPM: 600, RPD: 1000, TPM: 60_000, ITPM: 60_000, OTPM: 60_000, Accounting: accounting})
+			r := take(t, a, Need{Input: 100, MaxTokens: 10})
+			began, before, h := time.Now(), a.Levels(), http.Header{}
+			for _, name := range a.kind.Headers {
+				h[name.Limit], h[name.Remaining] = []string{limit}, []string{remaining}
+			}
+			r.Headers(h)
+			after := a.Levels()
+			refilled := int64(1000*time.Since(began).Seconds()) + 1
+			for i, l := range after {
+				if l.Limit > before[i].Limit || l.Left > before[i].Left+refilled {
+					t.Errorf("%s: %+v became %+v", accounting, before[i], l)
+				}
+			}
+		}
+	})
+}
+
 func TestHeadersOfAnOlderRequestThatCameLaterSayNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := still(Config{ITPM: 60_000, RPD: 100, Accounting: "anthropic", Share: 1, Burst: time.Minute})
