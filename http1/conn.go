@@ -37,7 +37,7 @@ func (t *Transport) connect(x *exchange, fresh bool) (*conn, error) {
 		x.trace.GetConn(address(x.req.URL))
 	}
 	for !fresh {
-		c, old := t.pool.take(at, orDefault(t.IdleTimeout, 90*time.Second))
+		c, old := t.pool.take(at, t.idleTimeout())
 		for _, o := range old {
 			t.discard(o)
 		}
@@ -179,7 +179,7 @@ func (t *Transport) keep(c *conn) error {
 	c.used = true
 	c.in.release()
 	perHost := orDefault(t.MaxIdlePerHost, 256)
-	if t.pool.put(c, perHost, orDefault(t.MaxIdle, 1024), orDefault(t.IdleTimeout, 90*time.Second), t) {
+	if t.pool.put(c, perHost, orDefault(t.MaxIdle, 1024), t) {
 		return nil
 	}
 	t.discard(c)
@@ -188,12 +188,27 @@ func (t *Transport) keep(c *conn) error {
 
 var errNoRoom = errors.New("http1: no room for another idle connection")
 
-// reap closes what has been idle for too long.
-func (t *Transport) reap() {
-	for _, c := range t.pool.expired(orDefault(t.IdleTimeout, 90*time.Second)) {
+// sweep closes the idle connections whose time is over, and those that the other
+// side has closed.
+func (t *Transport) sweep() {
+	old, resting := t.pool.lift(t.idleTimeout())
+	for _, c := range old {
+		t.discard(c)
+	}
+	living := resting[:0]
+	for _, c := range resting {
+		if c.lives() {
+			living = append(living, c)
+		} else {
+			t.discard(c)
+		}
+	}
+	for _, c := range t.pool.lay(living, t) {
 		t.discard(c)
 	}
 }
+
+func (t *Transport) idleTimeout() time.Duration { return orDefault(t.IdleTimeout, 90*time.Second) }
 
 // got tells the trace which connection serves.
 func (x *exchange) got(began time.Time) {

@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
+	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -295,6 +297,8 @@ func TestAnswersAreReadAsTheStandardLibraryReadsThem(t *testing.T) {
 	if len(list) < 100 {
 		t.Fatalf("%d answers are compared, want at least 100", len(list))
 	}
+	log.SetOutput(io.Discard) // the standard library tells of bytes after an answer
+	defer log.SetOutput(os.Stderr)
 	standard := &http.Transport{DisableCompression: true, MaxResponseHeaderBytes: 64 << 10}
 	lean := &http1.Transport{}
 	defer standard.CloseIdleConnections()

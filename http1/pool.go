@@ -135,7 +135,7 @@ func (p *pool) gone(at place) {
 }
 
 // put keeps a connection, unless there are enough.
-func (p *pool) put(c *conn, perHost, inAll int, tooOld time.Duration, t *Transport) bool {
+func (p *pool) put(c *conn, perHost, inAll int, t *Transport) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := p.shelf(c.place)
@@ -150,45 +150,80 @@ func (p *pool) put(c *conn, perHost, inAll int, tooOld time.Duration, t *Transpo
 	c.since = time.Now()
 	s.idle = append(s.idle, c)
 	p.idle++
-	if tooOld > 0 && !p.armed {
-		p.arm(tooOld, t)
+	if !p.armed {
+		p.arm(t)
 	}
 	return true
 }
 
+// sweepEvery is how often idle connections are looked at: one that the server has
+// closed should not hold its descriptor until its time is over.
+const sweepEvery = time.Second
+
 // arm sets the one timer, which tells t. mu is held.
-func (p *pool) arm(in time.Duration, t *Transport) {
+func (p *pool) arm(t *Transport) {
 	p.armed = true
+	in := sweepEvery
+	if tooOld := t.idleTimeout(); tooOld > 0 {
+		in = min(in, tooOld)
+	}
 	if p.timer == nil {
-		p.timer = time.AfterFunc(in, t.reap)
+		p.timer = time.AfterFunc(in, t.sweep)
 		return
 	}
 	p.timer.Reset(in)
 }
 
-// expired takes what has been idle for too long off the shelves, and sets the
-// timer for the next.
-func (p *pool) expired(tooOld time.Duration) (old []*conn) {
+// lift takes off the shelves what has been idle for too long, and what has been
+// idle for a while, to be looked at: lay puts it back.
+func (p *pool) lift(tooOld time.Duration) (old, resting []*conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.armed = false
-	now, next := time.Now(), tooOld
+	now := time.Now()
 	for _, s := range p.shelves {
 		n := 0
-		for n < len(s.idle) && now.Sub(s.idle[n].since) >= tooOld {
+		for n < len(s.idle) && now.Sub(s.idle[n].since) >= sweepEvery {
+			if tooOld > 0 && now.Sub(s.idle[n].since) >= tooOld {
+				old = append(old, s.idle[n])
+			} else {
+				resting = append(resting, s.idle[n])
+			}
 			n++
 		}
-		old = append(old, s.idle[:n]...)
 		s.idle = slices.Delete(s.idle, 0, n)
-		if len(s.idle) > 0 {
-			next = min(next, tooOld-now.Sub(s.idle[0].since))
+	}
+	p.idle -= len(old) + len(resting)
+	return old, resting
+}
+
+// lay puts back what lift took, and sets the timer. It returns what is not wanted
+// any more.
+func (p *pool) lay(resting []*conn, t *Transport) (spare []*conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.shut {
+		p.armed = false
+		return resting
+	}
+	for len(resting) > 0 {
+		n := 1
+		for n < len(resting) && resting[n].place == resting[0].place {
+			n++
 		}
+		s := p.shelf(resting[0].place)
+		give := min(n, len(s.waiting)) // who came meanwhile and found the shelf empty
+		for i := range give {
+			s.waiting[i] <- resting[i]
+		}
+		s.waiting = slices.Delete(s.waiting, 0, give)
+		s.idle = slices.Insert(s.idle, 0, resting[give:n]...)
+		p.idle += n - give
+		resting = resting[n:]
 	}
-	p.idle -= len(old)
-	if p.idle > 0 {
-		p.arm(next, nil)
+	if p.armed = p.idle > 0; p.armed {
+		p.arm(t)
 	}
-	return old
+	return nil
 }
 
 // empty takes everything off the shelves, and lets nothing on until a request

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -270,7 +271,9 @@ func stages(t *testing.T, h http.Handler) map[string]func() (client *http1.Trans
 			return &http1.Transport{}, s.URL
 		},
 		"tls": func() (*http1.Transport, string) {
-			s := httptest.NewTLSServer(h)
+			s := httptest.NewUnstartedServer(h)
+			s.Config.ErrorLog = log.New(io.Discard, "", 0) // handshakes that were cancelled
+			s.StartTLS()
 			t.Cleanup(s.Close)
 			return &http1.Transport{TLS: s.Client().Transport.(*http.Transport).TLSClientConfig}, s.URL
 		},
