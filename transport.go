@@ -326,7 +326,7 @@ func (h *house) find(name, model string) *route {
 			}
 			continue
 		}
-		if len(r.Models) == 0 && len(r.Paths) == 0 || slices.ContainsFunc(r.Models, func(p string) bool { return matches(p, model) }) {
+		if len(r.Models) == 0 && len(r.Paths) == 0 || slices.ContainsFunc(r.Models, func(p string) bool { return call.Matches(p, model) }) {
 			return r
 		}
 	}
@@ -336,7 +336,7 @@ func (h *house) find(name, model string) *route {
 // mounted returns the route of the tool that stands at a path, and the part of
 // the path that says so; nil for none. A path that climbs is nobody's.
 func (h *house) mounted(asked string) (found *route, prefix string) {
-	if slices.Contains(strings.Split(asked, "/"), "..") {
+	if strings.Contains(asked, "..") && slices.Contains(strings.Split(asked, "/"), "..") {
 		return nil, ""
 	}
 	for _, r := range h.routes {
@@ -347,27 +347,6 @@ func (h *house) mounted(asked string) (found *route, prefix string) {
 		}
 	}
 	return found, prefix
-}
-
-// matches reports whether a model name fits a pattern in which "*" stands for
-// any text.
-func matches(pattern, model string) bool {
-	parts := strings.Split(pattern, "*")
-	if len(parts) == 1 {
-		return pattern == model
-	}
-	if !strings.HasPrefix(model, parts[0]) {
-		return false
-	}
-	model = model[len(parts[0]):]
-	for _, part := range parts[1 : len(parts)-1] {
-		at := strings.Index(model, part)
-		if at < 0 {
-			return false
-		}
-		model = model[at+len(part):]
-	}
-	return strings.HasSuffix(model, parts[len(parts)-1])
 }
 
 // Status returns what the Transport knows of itself now.

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/holdfast-gateway/holdfast/call"
 )
 
 // Money is an amount in picodollars (1e-12 USD). It is never negative here and
@@ -117,7 +119,7 @@ func (p Prices) Find(models ...string) (Price, bool) {
 		best, found := "", false
 		for pattern := range p {
 			longer := len(pattern) > len(best) || len(pattern) == len(best) && pattern < best
-			if strings.Contains(pattern, "*") && (longer || !found) && matches(pattern, model) {
+			if strings.Contains(pattern, "*") && (longer || !found) && call.Matches(pattern, model) {
 				best, found = pattern, true
 			}
 		}
@@ -126,23 +128,6 @@ func (p Prices) Find(models ...string) (Price, bool) {
 		}
 	}
 	return Price{}, false
-}
-
-// matches reports whether a name fits a pattern in which * stands for any text.
-func matches(pattern, name string) bool {
-	parts := strings.Split(pattern, "*")
-	rest, ok := strings.CutPrefix(name, parts[0])
-	if !ok {
-		return false
-	}
-	for _, part := range parts[1 : len(parts)-1] {
-		_, after, found := strings.Cut(rest, part)
-		if !found {
-			return false
-		}
-		rest = after
-	}
-	return strings.HasSuffix(rest, parts[len(parts)-1])
 }
 
 func plus(a, b Money) Money {

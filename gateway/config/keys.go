@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/holdfast-gateway/holdfast/call"
 	"github.com/holdfast-gateway/holdfast/gateway/keys"
 )
 
@@ -85,7 +86,7 @@ func (f *File) ClientKeys() []keys.Key {
 // does.
 func (f *File) RouteFor(model string) string {
 	for _, r := range f.Routes {
-		if slices.ContainsFunc(r.models(), func(pattern string) bool { return keys.Matches(pattern, model) }) {
+		if slices.ContainsFunc(r.models(), func(pattern string) bool { return call.Matches(pattern, model) }) {
 			return r.Name
 		}
 	}

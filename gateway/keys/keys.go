@@ -14,6 +14,8 @@ import (
 	"errors"
 	"strings"
 	"time"
+
+	"github.com/holdfast-gateway/holdfast/call"
 )
 
 // Why a key does not open.
@@ -70,7 +72,7 @@ func (k Key) Limited() bool { return len(k.Routes) > 0 || len(k.Models) > 0 }
 // May reports whether the key may ask for a model that a route takes.
 func (k Key) May(route, model string) bool {
 	return allowed(k.Routes, func(r string) bool { return r == route }) &&
-		allowed(k.Models, func(pattern string) bool { return Matches(pattern, model) })
+		allowed(k.Models, func(pattern string) bool { return call.Matches(pattern, model) })
 }
 
 func allowed(list []string, fits func(string) bool) bool {
@@ -80,27 +82,6 @@ func allowed(list []string, fits func(string) bool) bool {
 		}
 	}
 	return len(list) == 0
-}
-
-// Matches reports whether a model's name fits a pattern in which * stands for
-// any text.
-func Matches(pattern, model string) bool {
-	parts := strings.Split(pattern, "*")
-	if len(parts) == 1 {
-		return pattern == model
-	}
-	rest, ok := strings.CutPrefix(model, parts[0])
-	if !ok {
-		return false
-	}
-	for _, part := range parts[1 : len(parts)-1] {
-		_, after, found := strings.Cut(rest, part)
-		if !found {
-			return false
-		}
-		rest = after
-	}
-	return strings.HasSuffix(rest, parts[len(parts)-1])
 }
 
 // Set are the keys of one configuration. It is not changed after it is made and
