@@ -46,7 +46,7 @@ func parseHead(block []byte, method string, resp *http.Response) (framing, error
 	if err := statusLine(line, resp); err != nil {
 		return framing{}, err
 	}
-	resp.Header = make(http.Header, n)
+	resp.Header = make(http.Header, n+8) // who asked adds some of its own
 	values := make([]string, n)
 	for line, text = cutLine(text); line != ""; line, text = cutLine(text) {
 		name, value, _ := strings.Cut(line, ":")
