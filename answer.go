@@ -222,7 +222,7 @@ func (in *incoming) whole(status int, h http.Header, body []byte, o call.Outcome
 		h.Set("X-Holdfast-Original-Status", strconv.Itoa(status))
 		in.original, status = status, told
 	}
-	if o.Class.Row().SLO == call.SLOBad && in.Replay && len(in.Body) > 0 {
+	if o.Class.Row().SLO == call.SLOBad && in.Replay && len(in.Body) > 0 && !in.turnedDown {
 		wait, _ := strconv.Atoi(h.Get("Retry-After"))
 		in.house.memory.clients.Failed(in.Client, in.hash(), time.Duration(wait)*time.Second)
 	}
@@ -233,7 +233,7 @@ func (in *incoming) whole(status int, h http.Header, body []byte, o call.Outcome
 // terminal is the status of a final error: the route's, where it names one and
 // nothing is wrong with the request itself.
 func (in *incoming) terminal(status int, reason string, c call.Class) int {
-	if in.route == nil || in.route.TerminalStatus == 0 {
+	if in.route == nil || in.route.TerminalStatus == 0 || in.turnedDown {
 		return status
 	}
 	switch reason {
@@ -271,6 +271,7 @@ func (in *incoming) refuse(reason, message string, wait time.Duration) *http.Res
 
 // turnDown answers a call that a limit or a budget does not let in.
 func (in *incoming) turnDown(r *refusedCall) *http.Response {
+	in.turnedDown = true // nothing was tried: when the caller comes again it is no retry, and its body is not worth a digest
 	p := r.problem
 	p.Class, p.Request = r.class, in.ID
 	if p.Code == "" && in.route.ErrorCodes == "seed" {

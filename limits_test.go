@@ -538,3 +538,29 @@ func TestLimitsThatCannotBeAreReported(t *testing.T) {
 		}
 	}
 }
+
+func TestAClientThatWasLimitedIsNoRetryingClientAfterwards(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := build(t, limited(&upstream{}, holdfast.Config{Limits: []holdfast.Limit{
+			{Name: "key", Per: holdfast.PerKey, Config: ratelimit.Config{Points: 1, Duration: time.Second}}}}))
+		for range 3 {
+			w.do(as("alice"), "chat", plainAsk)
+		}
+		time.Sleep(time.Second)
+		if g := w.do(as("alice"), "chat", plainAsk); g.status != 200 || len(w.events(call.ClientRetried)) > 0 {
+			t.Fatalf("%s, %d calls taken for retries; nothing had been tried", g, len(w.events(call.ClientRetried)))
+		}
+	})
+}
+
+func TestARoutesTerminalStatusDoesNotReplaceThatOfALimit(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := limited(&upstream{}, holdfast.Config{Limits: []holdfast.Limit{perKey(1)}})
+		c.Routes[0].TerminalStatus = 503
+		w := build(t, c)
+		w.do(as("alice"), "chat", plainAsk)
+		if g := w.do(as("alice"), "chat", plainAsk); g.status != 429 {
+			t.Fatalf("%s, want 429", g)
+		}
+	})
+}
