@@ -50,7 +50,7 @@ type row struct {
 // draw returns the status as lines.
 func (s screen) draw(status admin.Status, now time.Time) string {
 	lines := s.head(status, now)
-	sections := []section{routesOf(status), targetsOf(status, now), limitsOf(status), budgetsOf(status), failuresOf(status)}
+	sections := []section{routesOf(status), targetsOf(status, now), quotasOf(status), limitsOf(status), budgetsOf(status), failuresOf(status)}
 	room := s.share(sections, len(lines))
 	for i, sec := range sections {
 		if len(sec.rows) < 2 {
@@ -175,6 +175,22 @@ func targetsOf(status admin.Status, now time.Time) section {
 		bad = append(bad, t.Breaker != "closed" || out)
 	}
 	return section{table(bad, cells), 4}
+}
+
+// quotasOf shows what is left of the providers' limits.
+func quotasOf(status admin.Status) section {
+	cells, bad := [][]string{{"QUOTA", "KEY", "LIMIT", "LEFT", "HELD", ""}}, []bool{}
+	for _, t := range status.Targets {
+		for _, q := range t.Quotas {
+			hint := ""
+			if q.Waste > 0 {
+				hint = fmt.Sprintf("%.0f %% wasted: max_tokens %d, used %d", 100*q.Waste, q.MaxTokens, q.Used)
+			}
+			cells = append(cells, []string{clip(targetName(t), 32), clip(q.Key, 16), fmt.Sprintf("%d %s", q.Allowed, q.Limit), fmt.Sprint(q.Left), fmt.Sprint(q.Reserved), hint})
+			bad = append(bad, q.Left <= 0)
+		}
+	}
+	return section{table(bad, cells), 3}
 }
 
 func failuresOf(status admin.Status) section {

@@ -66,6 +66,19 @@ func TestAStatusShowsLimitsAndBudgets(t *testing.T) {
 	}
 }
 
+func TestAStatusShowsWhatIsLeftOfTheProvidersLimits(t *testing.T) {
+	s := admin.Status{Status: holdfast.Status{Targets: []holdfast.TargetStatus{{Name: "openai/m", Breaker: "closed", Quotas: []holdfast.QuotaStatus{
+		{Key: "first", Limit: "rpm", Allowed: 500, Left: 118, Reserved: 3},
+		{Key: "first", Limit: "tpm", Allowed: 200_000, Left: -20, Reserved: 9000, Waste: 0.9, MaxTokens: 4096, Used: 380},
+	}}}}}
+	text := strings.Join(strings.Fields(screen{}.draw(s, time.Now())), " ")
+	for _, want := range []string{"openai/m first 500 rpm 118 3 ", "openai/m first 200000 tpm -20 9000 90 % wasted: max_tokens 4096, used 380"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in %s", want, text)
+		}
+	}
+}
+
 func TestWithoutATerminalEverythingIsPrinted(t *testing.T) {
 	now := time.Now()
 	text := screen{}.draw(crowded(now), now)
