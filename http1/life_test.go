@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -128,9 +129,12 @@ func TestIdleConnectionsThatTheServerClosedAreLetGoSoon(t *testing.T) {
 		_, _ = io.Copy(io.Discard, resp.Body)
 		resp.Body.Close()
 	}
-	s.Config.SetKeepAlivesEnabled(false) // closes the connections that nobody uses
-	s.Config.SetKeepAlivesEnabled(true)
-	eventually(t, "their descriptors are free", func() bool { _, now := held(); return now <= before })
+	eventually(t, "their descriptors are free", func() bool {
+		s.Config.SetKeepAlivesEnabled(false) // closes the connections that the server sees idle by now
+		s.Config.SetKeepAlivesEnabled(true)
+		_, now := held()
+		return now <= before
+	})
 	get(t, client, s.URL)
 }
 
@@ -775,6 +779,7 @@ func TestTLSIsAgreedOnForTheHostAndForHTTP1(t *testing.T) {
 	}))
 	s.EnableHTTP2 = true
 	s.TLS = &tls.Config{NextProtos: []string{"h2", "http/1.1"}}
+	s.Config.ErrorLog = log.New(io.Discard, "", 0) // handshakes that fail, as they should
 	s.StartTLS()
 	defer s.Close()
 	roots := s.Client().Transport.(*http.Transport).TLSClientConfig
