@@ -83,23 +83,23 @@ func (l *limitRefusal) tell() *refusedCall {
 
 // afford checks the caps of the call's budgets and takes what it will cost.
 func (in *incoming) afford() *refusedCall {
-	accounts, metered, priced := in.purses()
+	accounts, wants := in.purses()
 	for _, a := range accounts {
 		if err := a.Config().Check(in.Op, &in.Request, in.bodySize()); err != nil {
 			return tooMuch(err)
 		}
 	}
 	switch {
-	case !metered || !in.guarded && in.free():
+	case !in.guarded && wants.read && !in.free():
+		return badRequest("not_metered", "This call falls under a budget, and what this path asks for and costs cannot be measured.")
+	case !in.guarded || !wants.meter:
 		return nil
-	case !in.guarded:
-		return badRequest("not_metered", "This call falls under a budget, and what this path costs cannot be measured.")
 	}
 	expected := spend.Estimate(in.Op, &in.Request)
 	charge := spend.Charge{Tokens: expected.Sum()}
 	for _, t := range in.state.Targets {
 		price, ok := in.price(t)
-		if !ok && priced {
+		if !ok && wants.price {
 			return badRequest("price_missing", "This call falls under a budget in US dollars, and no price is configured for a model that may answer it.")
 		}
 		charge.Money = max(charge.Money, price.Of(expected))
@@ -112,12 +112,15 @@ func (in *incoming) afford() *refusedCall {
 	return nil
 }
 
-// purses are those that the call is charged to; metered says that one of them
-// limits what is spent, priced that one does in money.
-func (in *incoming) purses() (list []*spend.Account, metered, priced bool) {
+// wants are what the budgets of a call need to know of it: what its body asks
+// for, what it uses, what that costs.
+type wants struct{ read, meter, price bool }
+
+// purses are the accounts that the call is charged to.
+func (in *incoming) purses() (list []*spend.Account, w wants) {
 	all := in.house.purses
 	if len(all) == 0 {
-		return nil, false, false
+		return nil, w
 	}
 	for _, id := range [...]string{PerKey + " " + in.who.key, PerTenant + " " + in.Tenant, PerRoute + " " + in.Route} {
 		a := all[id]
@@ -125,9 +128,10 @@ func (in *incoming) purses() (list []*spend.Account, metered, priced bool) {
 			continue
 		}
 		c := a.Config()
-		list, metered, priced = append(list, a), metered || c.Metered(), priced || c.USDPerDay > 0
+		list = append(list, a)
+		w = wants{w.read || c.Reads(), w.meter || c.Metered(), w.price || c.USDPerDay > 0}
 	}
-	return list, metered, priced
+	return list, w
 }
 
 // bodySize is the length of the request's body, below 0 when nobody knows it.

@@ -471,6 +471,11 @@ func TestWhatCannotBeMeasuredIsNotSentOnABudget(t *testing.T) {
 		if g := send("GET", "/v1/files/file-123", ""); g.status != 200 {
 			t.Errorf("looking at a file: %s, want 200", g)
 		}
+		capped := budgeted(t, u, money.Config{MaxTokens: 100})
+		w = capped
+		if g := send("POST", "/v1/completions", `{"prompt":"a","max_tokens":100000}`); g.status != 400 || told(g) != "not_metered" {
+			t.Errorf("a cap on a path that nobody reads: %s, want 400 not_metered", g)
+		}
 		w2 := build(t, limited(u, holdfast.Config{Budgets: []holdfast.Budget{{Per: holdfast.PerRoute, Of: "chat", Config: money.Config{USDPerDay: 1}}}}))
 		if g := w2.do(context.Background(), "chat", plainAsk); g.status != 400 || told(g) != "price_missing" {
 			t.Errorf("without a price: %s, want 400 price_missing", g)

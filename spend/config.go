@@ -48,3 +48,9 @@ func (c Config) Zero() bool { return c == Config{} }
 // Metered reports whether c limits what is spent in a day, so that every call
 // must be measured.
 func (c Config) Metered() bool { return c.USDPerDay > 0 || c.TokensPerDay > 0 }
+
+// Reads reports whether c limits what only a request's body tells, so that a call
+// whose body nobody reads cannot be held to it.
+func (c Config) Reads() bool {
+	return c.Metered() || c.MaxTokens > 0 || c.MaxChoices > 0 || c.MaxTools > 0
+}
