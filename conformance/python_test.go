@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
@@ -28,6 +29,9 @@ func pythonWithHTTPX(t *testing.T) string {
 func startPython(t *testing.T, python, stack string) *process {
 	t.Helper()
 	script, err := filepath.Abs(filepath.Join("python", "client.py"))
+	if err == nil {
+		_, err = os.Stat(script) // so that a change of it makes the tests run again
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
