@@ -280,12 +280,88 @@ func reference(depth, rate float64, log []entry, now time.Duration) float64 {
 	return level
 }
 
+// schedule is one random use of an Account, checked against the reference.
+type schedule struct {
+	t                 *testing.T
+	seed              uint64
+	r                 *rand.Rand
+	c                 Config
+	a                 *Account
+	start             time.Time
+	logs              [Day][]entry
+	held              []*Reservation
+	admitted, refused int
+}
+
+func (s *schedule) note(d Dimension, n int64) {
+	s.logs[d] = append(s.logs[d], entry{time.Since(s.start), n})
+}
+
+// take asks for a random request. What is taken must have been there.
+func (s *schedule) take() {
+	one := &Reservation{}
+	wait, err := s.a.Take(Need{Input: s.r.IntN(3000), MaxTokens: s.r.IntN(3) * s.r.IntN(2000)}, Waiter{}, one)
+	if err != nil || wait > 0 {
+		s.refused++
+		return
+	}
+	s.admitted++
+	for _, d := range []Dimension{Requests, Tokens} {
+		limit := s.c.Share * float64(s.a.buckets[d].stated)
+		depth := max(1, limit*s.c.Burst.Minutes())
+		level := reference(depth, limit/60, s.logs[d], time.Since(s.start))
+		if level < min(float64(one.held[d]), depth)-1e-3 {
+			s.t.Fatalf("seed %d: %s: took %d of %.3f (depth %.3f)", s.seed, d, one.held[d], level, depth)
+		}
+		s.note(d, one.held[d])
+	}
+	s.held = append(s.held, one)
+}
+
+// end ends one of the reservations that are held.
+func (s *schedule) end() {
+	i := s.r.IntN(len(s.held))
+	one := s.held[i]
+	s.held = slices.Delete(s.held, i, i+1)
+	was := one.held
+	var charged amounts
+	if s.r.IntN(3) == 0 {
+		one.Return()
+	} else {
+		end := ok(s.r.IntN(2000), s.r.IntN(1500))
+		charged = s.a.kind.used(was, int64(end.Usage.Input), 0, int64(end.Usage.Output))
+		one.End(end)
+	}
+	s.note(Requests, charged[Requests]-was[Requests])
+	s.note(Tokens, charged[Tokens]-was[Tokens])
+}
+
+// run is a schedule of some steps, after which nothing may stay reserved.
+func (s *schedule) run() {
+	for range 20 + s.r.IntN(30) {
+		time.Sleep(time.Duration(s.r.ExpFloat64() * float64(time.Second)))
+		if len(s.held) > 0 && s.r.IntN(2) == 0 {
+			s.end()
+		} else {
+			s.take()
+		}
+	}
+	for _, one := range s.held {
+		one.Return()
+	}
+	for _, l := range s.a.Levels() {
+		if l.Reserved != 0 {
+			s.t.Fatalf("seed %d: %d of %s stay reserved", s.seed, l.Reserved, l.Of)
+		}
+	}
+}
+
 func TestTenThousandSchedulesNeverTakeMoreThanTheReferenceAllows(t *testing.T) {
-	schedules, admitted, refused := uint64(10_000), 0, 0
+	schedules, admitted, refused := 10_000, 0, 0
 	if testing.Short() {
 		schedules = 500
 	}
-	for seed := range schedules {
+	for seed := range uint64(schedules) {
 		synctest.Test(t, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 11))
 			c := Config{RPM: 1 + r.IntN(600), TPM: 1000 + r.IntN(100_000), Share: 1 - r.Float64()/2, Burst: time.Duration(1+r.IntN(60)) * time.Second,
@@ -293,61 +369,12 @@ func TestTenThousandSchedulesNeverTakeMoreThanTheReferenceAllows(t *testing.T) {
 			if err := c.Validate(); err != nil {
 				t.Fatal(err)
 			}
-			a := still(c)
-			start := time.Now()
-			var logs [Day][]entry
-			var held []*Reservation
-			note := func(d Dimension, n int64) { logs[d] = append(logs[d], entry{time.Since(start), n}) }
-			for range 20 + r.IntN(30) {
-				time.Sleep(time.Duration(r.ExpFloat64() * float64(time.Second)))
-				if len(held) > 0 && r.IntN(2) == 0 {
-					i := r.IntN(len(held))
-					one := held[i]
-					held = slices.Delete(held, i, i+1)
-					was := one.held
-					var charged amounts
-					if r.IntN(3) == 0 {
-						one.Return()
-					} else {
-						end := ok(r.IntN(2000), r.IntN(1500))
-						charged = a.kind.used(was, int64(end.Usage.Input), 0, int64(end.Usage.Output))
-						one.End(end)
-					}
-					note(Requests, charged[Requests]-was[Requests])
-					note(Tokens, charged[Tokens]-was[Tokens])
-					continue
-				}
-				one := &Reservation{}
-				wait, err := a.Take(Need{Input: r.IntN(3000), MaxTokens: r.IntN(3) * r.IntN(2000)}, Waiter{}, one)
-				var large *TooLargeError
-				switch {
-				case errors.As(err, &large):
-				case wait > 0:
-					refused++
-				default:
-					admitted++
-					for d, amount := range map[Dimension]int64{Requests: one.held[Requests], Tokens: one.held[Tokens]} {
-						depth := max(1, c.Share*float64(a.buckets[d].stated)*c.Burst.Minutes())
-						rate := c.Share * float64(a.buckets[d].stated) / 60
-						if level := reference(depth, rate, logs[d], time.Since(start)); level < min(float64(amount), depth)-1e-3 {
-							t.Fatalf("seed %d: %s: took %d of %.3f (depth %.3f)", seed, d, amount, level, depth)
-						}
-						note(d, amount)
-					}
-					held = append(held, one)
-				}
-			}
-			for _, one := range held {
-				one.Return()
-			}
-			for _, l := range a.Levels() {
-				if l.Reserved != 0 {
-					t.Fatalf("seed %d: %d of %s stay reserved", seed, l.Reserved, l.Of)
-				}
-			}
+			s := &schedule{t: t, seed: seed, r: r, c: c, a: still(c), start: time.Now()}
+			s.run()
+			admitted, refused = admitted+s.admitted, refused+s.refused
 		})
 	}
-	if admitted < int(schedules) || refused < int(schedules) {
+	if admitted < schedules || refused < schedules {
 		t.Fatalf("%d admitted, %d refused: the schedules test nothing", admitted, refused)
 	}
 }
