@@ -256,6 +256,7 @@ func (f *File) bounds() []bound {
 // limited adds limits, budgets and prices to what the front door takes. A file
 // with limits of its own has none of the profile's.
 func (f *File) limited(c *holdfast.Config) {
+	c.Limits = []holdfast.Limit{} // and not the profile's
 	for _, l := range f.Limits {
 		c.Limits = append(c.Limits, l.holdfast())
 	}
