@@ -204,6 +204,19 @@ func TestARequestLargerThanTheBucketGoesWhenItIsFullAndOneLargerThanTheLimitNeve
 	})
 }
 
+func TestWhatComesBackToAFullBucketIsNotKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := still(Config{TPM: 60_000, Accounting: "gemini", Share: 1})
+		r := take(t, a, Need{Input: 1000})
+		time.Sleep(time.Minute)
+		r.Return()
+		take(t, a, Need{Input: 15_000})
+		if wait, _ := a.Ready(Need{Input: 1}, Waiter{}); wait == 0 {
+			t.Error("a bucket of 15,000 gave more at once")
+		}
+	})
+}
+
 func TestAllLimitsAreTakenFromOrNone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := still(Config{RPM: 60, RPD: 1000, ITPM: 60_000, OTPM: 600, Accounting: "anthropic", Share: 1})
