@@ -183,7 +183,10 @@ func isFirstTry(r *http.Request) bool {
 // operation is what a request asks for; one whose body is read for routing must
 // be whole before the call begins.
 func operation(r *http.Request) call.Op {
-	return all.Operation(r.Method, r.URL.Path)
+	if v, endpoint := all.Reading(r.Method, r.URL.Path); v != nil {
+		return endpoint.Op
+	}
+	return call.OpOther
 }
 
 func isGuarded(r *http.Request) bool { return operation(r) != call.OpOther }

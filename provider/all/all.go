@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/holdfast-gateway/holdfast/call"
 	"github.com/holdfast-gateway/holdfast/provider"
 	"github.com/holdfast-gateway/holdfast/provider/anthropic"
 	"github.com/holdfast-gateway/holdfast/provider/azure"
@@ -98,15 +97,6 @@ func Reading(method, path string) (*provider.Vendor, provider.Endpoint) {
 		}
 	}
 	return nil, provider.Endpoint{}
-}
-
-// Operation is what a path asks for, whichever vendor reads it; call.OpOther when
-// nobody does.
-func Operation(method, path string) call.Op {
-	if v, ep := Reading(method, path); v != nil {
-		return ep.Op
-	}
-	return call.OpOther
 }
 
 // Claiming returns the vendor whose client sent a request on a path nobody
