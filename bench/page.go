@@ -166,11 +166,6 @@ func thousands(v float64, digits int) string {
 	return whole
 }
 
-func logShare(v, top float64) float64 {
-	const bottom = 1 // of the unit: nothing that is plotted is less
-	return max(0, math.Log(max(v, bottom)/bottom)/math.Log(top/bottom))
-}
-
 // A bar is what Holdfast must keep to, as a ratio to the tuned ReverseProxy.
 type bar struct {
 	figure string

@@ -3,15 +3,17 @@ package main
 import (
 	"fmt"
 	"html"
+	"math"
 	"strings"
 )
 
-// A plot is one figure of all systems as horizontal bars, the median with a
-// line from the least to the most.
+// A plot is one figure of all systems, the median with a line from the least to
+// the most: as bars, or as dots on an axis whose steps are factors of ten, where
+// the length of a bar would mean nothing.
 type plot struct {
 	file   string
 	figure string
-	log    bool // whether a step of the axis is a factor of ten
+	log    bool
 }
 
 var plots = []plot{
@@ -22,7 +24,7 @@ var plots = []plot{
 }
 
 const (
-	plotWidth = 760
+	plotWidth = 820
 	barLeft   = 150
 	barRoom   = 420 // for the longest
 	rowHeight = 34
@@ -33,57 +35,86 @@ const (
 func (p plot) draw(r *results) string {
 	f := figureOf(p.figure)
 	var rows []string
-	top := p.most(r)
+	a := p.axis(r)
 	for _, system := range names() {
 		s, n := r.Samples.spread(system, p.figure)
 		if n > 0 {
-			rows = append(rows, p.row(system, s, top, f, len(rows)))
+			rows = append(rows, p.row(system, s, a, f, len(rows)))
 		}
 	}
-	height := 50 + rowHeight*len(rows) + 24
+	height := 56 + rowHeight*len(rows) + 24
 	title := fmt.Sprintf("%s (%s)", f.Title, f.Unit)
 	note := "median of the rounds; the line goes from the least to the most"
 	if p.log {
-		note += "; logarithmic"
+		note += "; each upright line is a factor of ten"
 	}
 	return fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" role="img" font-family="sans-serif" font-size="14">
 <title>%s</title>
 <rect width="100%%" height="100%%" fill="#ffffff"/>
-<text x="16" y="28" font-size="16" font-weight="bold" fill="#1f2933">%s</text>
+<text x="16" y="24" font-size="16" font-weight="bold" fill="#1f2933">%s</text>
 %s<text x="16" y="%d" font-size="12" fill="#52606d">%s</text>
 </svg>
-`, plotWidth, height, plotWidth, height, html.EscapeString(title), html.EscapeString(title), strings.Join(rows, ""), height-10, note)
+`, plotWidth, height, plotWidth, height, html.EscapeString(title), html.EscapeString(title), p.grid(a, len(rows))+strings.Join(rows, ""), height-10, note)
 }
 
-// row is one system: its name, its bar, its spread and its numbers.
-func (p plot) row(system string, s spread, top float64, f figure, i int) string {
+// axis is where an axis begins and ends.
+type axis struct{ low, top float64 }
+
+// axis begins at nothing, or at the power of ten below everything.
+func (p plot) axis(r *results) axis {
+	a := axis{low: math.Inf(1)}
+	for _, system := range names() {
+		if s, n := r.Samples.spread(system, p.figure); n > 0 {
+			a.low, a.top = min(a.low, s.Min), max(a.top, s.Max)
+		}
+	}
+	if !p.log {
+		return axis{0, max(a.top, 1)}
+	}
+	a.low = math.Pow(10, math.Floor(math.Log10(max(a.low, 1))))
+	a.top = max(a.top, 2*a.low) // an axis has a length
+	return a
+}
+
+// at is where a value stands on the axis, from the left.
+func (p plot) at(v float64, a axis) float64 {
+	if p.log {
+		return barLeft + barRoom*math.Log(v/a.low)/math.Log(a.top/a.low)
+	}
+	return barLeft + barRoom*v/a.top
+}
+
+// grid is an upright line at each power of ten of a logarithmic axis.
+func (p plot) grid(a axis, rows int) string {
+	var lines strings.Builder
+	for v := a.low; p.log && v <= a.top; v *= 10 {
+		x := p.at(v, a)
+		fmt.Fprintf(&lines, `<line x1="%.1f" x2="%.1f" y1="46" y2="%d" stroke="#cbd2d9"/>
+<text x="%.1f" y="43" font-size="11" text-anchor="middle" fill="#52606d">%s</text>
+`, x, x, 52+rowHeight*rows-8, x, thousands(v, 0))
+	}
+	return lines.String()
+}
+
+// mark is the median: the end of a bar, or a dot.
+func (p plot) mark(x float64, y int, colour string) string {
+	if p.log {
+		return fmt.Sprintf(`<circle cx="%.1f" cy="%d" r="7" fill="%s"/>`, x, y+10, colour)
+	}
+	return fmt.Sprintf(`<rect x="%d" y="%d" width="%.1f" height="20" fill="%s"/>`, barLeft, y, x-barLeft, colour)
+}
+
+// row is one system: its name, its mark, its spread and its numbers.
+func (p plot) row(system string, s spread, a axis, f figure, i int) string {
 	colour := "#9aa5b1"
 	if system == holdfast {
 		colour = "#2b6cb0"
 	}
-	y := 46 + rowHeight*i
-	at := func(v float64) float64 { return barLeft + barRoom*p.share(v, top) }
+	y := 52 + rowHeight*i
+	at := func(v float64) float64 { return p.at(v, a) }
 	return fmt.Sprintf(`<text x="16" y="%d" fill="#1f2933">%s</text>
-<rect x="%d" y="%d" width="%.1f" height="20" fill="%s"/>
+%s
 <line x1="%.1f" x2="%.1f" y1="%d" y2="%d" stroke="#1f2933" stroke-width="2"/>
 <text x="%.1f" y="%d" fill="#1f2933">%s</text>
-`, y+15, title(system), barLeft, y, at(s.Median)-barLeft, colour, at(s.Min), at(s.Max), y+10, y+10, at(s.Max)+8, y+15, f.cell(s))
-}
-
-// share is where a value stands between the axis's ends.
-func (p plot) share(v, top float64) float64 {
-	if !p.log {
-		return v / top
-	}
-	return logShare(v, top)
-}
-
-func (p plot) most(r *results) float64 {
-	most := 1.0
-	for _, system := range names() {
-		if s, n := r.Samples.spread(system, p.figure); n > 0 {
-			most = max(most, s.Max)
-		}
-	}
-	return most
+`, y+15, title(system), p.mark(at(s.Median), y, colour), at(s.Min), at(s.Max), y+10, y+10, at(s.Max)+12, y+15, f.cell(s))
 }
