@@ -97,10 +97,11 @@ func (c Config) Validate() error {
 // only known to be so.
 func (c Config) refill() time.Duration {
 	c = c.WithDefaults()
-	hi, lo := bits.Mul64(uint64(c.Burst), uint64(c.Duration))
-	if hi >= uint64(c.Points) {
+	burst, duration, points := uint64(c.Burst), uint64(c.Duration), uint64(c.Points) //nolint:gosec // none is negative: they were checked
+	hi, lo := bits.Mul64(burst, duration)
+	if hi >= points {
 		return maxPeriod + 1
 	}
-	d, _ := bits.Div64(hi, lo, uint64(c.Points))
+	d, _ := bits.Div64(hi, lo, points)
 	return time.Duration(min(d, uint64(maxPeriod+1)))
 }

@@ -72,7 +72,7 @@ func (m *meter) pass(c *cell, now int64) {
 		}
 	}
 	if m.window {
-		if c.at != 0 && now >= c.at && !(m.compat && c.until != 0) {
+		if c.at != 0 && now >= c.at && (!m.compat || c.until == 0) {
 			c.level, c.at = 0, 0
 		}
 		return
@@ -91,7 +91,7 @@ func (m *meter) pass(c *cell, now int64) {
 
 // idle reports whether a cell can be told from a new one; time must have passed.
 func (m *meter) idle(c *cell) bool {
-	return c.until == 0 && c.level == 0 && !(m.window && c.at != 0)
+	return c.until == 0 && c.level == 0 && (!m.window || c.at == 0)
 }
 
 // weigh returns the weight of a cost. It is held below what can ever be owed.

@@ -49,7 +49,7 @@ func TestPointsComeBackOneByOneInAGCRA(t *testing.T) {
 		}
 		time.Sleep(a.Wait - 1)
 		wantAdmitted(t, l, "a", 1, 0)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		wantAdmitted(t, l, "a", 5, 1)
 		time.Sleep(time.Second)
 		wantAdmitted(t, l, "a", 10, 3)

@@ -41,7 +41,7 @@ func (s *shard) find(m *meter, hash uint64, now int64) (c *cell, shared bool) {
 	}
 	c.hash = hash
 	m.pass(c, now)
-	s.index[hash] = int32(s.hand)
+	s.index[hash] = int32(s.hand) //nolint:gosec // below maxKeys
 	return c, false
 }
 

@@ -138,7 +138,7 @@ func plus(a, b Money) Money {
 }
 
 func times(a Money, n int64) Money {
-	hi, lo := bits.Mul64(uint64(a), uint64(n))
+	hi, lo := bits.Mul64(uint64(a), uint64(n)) //nolint:gosec // neither is negative
 	if hi != 0 || lo > uint64(maxMoney) {
 		return maxMoney
 	}
