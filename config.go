@@ -102,8 +102,8 @@ type Route struct {
 	// TerminalStatus is the status of our final error, when attempts are spent or
 	// every circuit is open: 429, 500, 502, 503, 504 or 529; 0 (default) keeps the
 	// provider's, or that of our refusal. It is for clients that know only the
-	// status: Codex asks 30 times after a 503 and once after a 429. Body, code and
-	// headers stay, and x-holdfast-original-status says what it would have been.
+	// status: Codex asks up to 30 times after a 5xx and once after a 429. Body,
+	// code and headers stay, and x-holdfast-original-status says what it would have been.
 	// Errors of the request, its policy or a credential, exhausted quotas and full
 	// queues keep theirs, and so does a stream that has begun.
 	TerminalStatus int
