@@ -68,8 +68,11 @@ func (p plot) axis(r *results) axis {
 			a.low, a.top = min(a.low, s.Min), max(a.top, s.Max)
 		}
 	}
-	if !p.log {
+	switch {
+	case !p.log:
 		return axis{0, max(a.top, 1)}
+	case math.IsInf(a.low, 1): // nobody has this figure
+		return axis{1, 10}
 	}
 	a.low = math.Pow(10, math.Floor(math.Log10(max(a.low, 1))))
 	a.top = max(a.top, 2*a.low) // an axis has a length
