@@ -62,9 +62,10 @@ type incoming struct {
 	hashed  bool
 	counted bool
 
-	turn       uint64 // number among the calls that wait for quota; 0 none yet
-	turnedDown bool   // by a limit or a budget
-	original   int    // the final error's status before the route's replaced it; 0 none
+	lacks      atomic.Uint32 // what it waits for: forPermit, forQuota; 0 unknown
+	turn       uint64        // number among the calls that wait for quota; 0 none yet
+	turnedDown bool          // by a limit or a budget
+	original   int           // the final error's status before the route's replaced it; 0 none
 
 	event call.Event // the one that is told now; nobody keeps it
 

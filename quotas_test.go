@@ -76,6 +76,11 @@ func TestACallWaitsInTheQueueUntilQuotaHasComeIn(t *testing.T) {
 		if took[0] != time.Second || took[1] != 2*time.Second {
 			t.Errorf("they took %v, want 1s and 2s", took)
 		}
+		for _, e := range w.events(call.Queued)[1:] {
+			if e.To != "quota" {
+				t.Errorf("it is told that a call waited for %q, want quota", e.To)
+			}
+		}
 		if n := w.attempts("p"); n != 3 {
 			t.Errorf("%d attempts, want 3: waiting is none", n)
 		}

@@ -161,13 +161,17 @@ func (in *incoming) enter(ctx context.Context) (err error) {
 	if err == nil {
 		in.place = &in.seat
 		in.event = call.Event{Kind: call.Queued, Wait: in.place.Wait()}
+		if in.event.Wait > 0 {
+			in.event.To = in.lacked()
+		}
 		in.tell(&in.event)
 	}
 	return err
 }
 
 // ready reports whether some target could take the call now: its breaker admits,
-// a key has quota and a permit is free. When every breaker refuses there is nothing to wait for: the call goes on, to be told so.
+// a key has quota and a permit is free. When every breaker refuses there is
+// nothing to wait for: the call goes on, to be told so.
 func (in *incoming) ready() bool {
 	closed := true
 	for _, t := range in.state.Targets {
@@ -177,8 +181,11 @@ func (in *incoming) ready() bool {
 				continue // too large for it, for ever
 			} else if !ok {
 				p.wakeIn(wait)
+				in.lacks.Store(forQuota)
 			} else if p.free(in.body != nil) {
 				return true
+			} else {
+				in.lacks.Store(forPermit)
 			}
 			closed = false
 		}
@@ -186,13 +193,22 @@ func (in *incoming) ready() bool {
 	return closed
 }
 
+// What a call in the waiting room waits for.
+const (
+	forPermit = iota + 1
+	forQuota
+)
+
+// lacked is what the call waited for last; "" if nobody asked.
+func (in *incoming) lacked() string { return [...]string{"", "permit", "quota"}[in.lacks.Load()] }
+
 // turnedAway words what the waiting room said.
 func (in *incoming) turnedAway(ctx context.Context, err error) (*http.Response, error) {
 	var full *admission.Error
 	if !errors.As(err, &full) {
 		return nil, in.left(ctx)
 	}
-	in.tell(&call.Event{Kind: call.Queued, Reason: full.Reason})
+	in.tell(&call.Event{Kind: call.Queued, Reason: full.Reason, To: in.lacked()})
 	return in.refuse(full.Reason, "", full.RetryAfter), nil
 }
 

@@ -50,7 +50,7 @@ func tell(w io.Writer, s explain.Story) error {
 	fmt.Fprintln(&b, answered(s))
 	fmt.Fprintln(&b)
 	if s.QueueMS > 0 {
-		fmt.Fprintf(&b, "  queued %s\n", span(s.QueueMS))
+		fmt.Fprintf(&b, "  queued %s%s\n", span(s.QueueMS), waitedFor(s.QueuedFor))
 	}
 	for _, l := range s.Limits {
 		fmt.Fprintf(&b, "  %s\n", limitedBy(l))
@@ -143,6 +143,17 @@ func over(b *strings.Builder, passed []explain.PassedOver, attempts int) []expla
 		fmt.Fprintln(b, line)
 	}
 	return passed
+}
+
+// waitedFor words what a call in the waiting room lacked.
+func waitedFor(what string) string {
+	switch what {
+	case "permit":
+		return ", until a target had a permit free"
+	case "quota":
+		return ", until a provider's limit had room for it"
+	}
+	return ""
 }
 
 // whyPassed words the reasons for passing a target over.

@@ -59,6 +59,7 @@ func (p *page) note(e *call.Event, most int) {
 		s.Request.Retry = e.Reason
 	case call.Queued:
 		s.QueueMS += milliseconds(e.Wait)
+		s.QueuedFor = e.To
 	case call.AttemptEnded:
 		s.attempt(e, most)
 	case call.RetryPlanned:

@@ -34,6 +34,7 @@ type Story struct {
 	Summary
 	Answered   string       `json:"model_answered,omitempty" doc:"as the provider names it"`
 	QueueMS    float64      `json:"queue_ms" doc:"spent in the waiting room"`
+	QueuedFor  string       `json:"queued_for,omitempty" doc:"what it waited for there last: permit, quota"`
 	OwnMS      float64      `json:"own_ms" doc:"spent by Holdfast itself: neither attempts nor waits"`
 	Request    Request      `json:"request"`
 	Limits     []Limit      `json:"limits,omitempty" doc:"of ours that refused it, or would have"`
