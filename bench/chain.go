@@ -67,7 +67,7 @@ func (b *bench) measurePolicies(ctx context.Context) ([]policyRound, error) {
 // chain is what Holdfast's policies decide alone: a call that is read and
 // decided, minus one that is read.
 func (b *bench) chain(ctx context.Context) (policyCost, error) {
-	run := exec.CommandContext(ctx, filepath.Join(b.bin, chainProgram), "-test.run", "^$", "-test.bench", "^BenchmarkChain$", "-test.benchtime", "1s")
+	run := exec.CommandContext(ctx, filepath.Join(b.bin, chainProgram), "-test.run", "^$", "-test.bench", "^BenchmarkChain$", "-test.benchtime", "400ms")
 	run.Dir = b.root
 	out, err := run.Output()
 	if err != nil {

@@ -72,8 +72,8 @@ func run(ctx context.Context, args []string) error {
 	quick := flags.Bool("quick", false, "Holdfast and the tuned ReverseProxy alone, CPU per request and per event, about a minute")
 	only := flags.String("only", "", "these systems, with commas between; default all: "+strings.Join(names(), ","))
 	flags.IntVar(&b.rounds, "rounds", 0, "rounds; 0: 9, or 5 with -quick")
-	flags.IntVar(&b.memoryRounds, "memory-rounds", 5, "rounds in which memory is measured too")
-	flags.DurationVar(&b.window, "time", 0, "how long each phase counts; 0: 1.5s, or 2s with -quick")
+	flags.IntVar(&b.memoryRounds, "memory-rounds", 3, "rounds in which memory is measured too")
+	flags.DurationVar(&b.window, "time", 0, "how long each phase counts; 0: 1.2s, or 2s with -quick")
 	flags.DurationVar(&b.warm, "warm", 300*time.Millisecond, "how long each phase runs before it counts")
 	flags.IntVar(&b.profileSeconds, "cpuprofile", 0, "profile Holdfast for so many seconds, in the closed loop and with live streams, and its heap, and do nothing else")
 	flags.StringVar(&b.profileFile, "profiles", "holdfast", "how the names of profiles begin: NAME-requests.prof, NAME-events.prof, NAME-memory.prof")
@@ -104,7 +104,7 @@ func run(ctx context.Context, args []string) error {
 		return b.quick(ctx)
 	}
 	b.rounds = cmp.Or(b.rounds, 9)
-	b.window = cmp.Or(b.window, 1500*time.Millisecond)
+	b.window = cmp.Or(b.window, 1200*time.Millisecond)
 	found, err := b.full(ctx)
 	if err != nil {
 		return err

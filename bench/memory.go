@@ -70,14 +70,14 @@ func (c *crowd) growTo(ctx context.Context, n int) error {
 		c.callers = append(c.callers, caller)
 		c.readers.Go(func() { c.read(caller) })
 	}
-	for until := time.Now().Add(20 * time.Second); c.alive.Load() < int64(n); time.Sleep(10 * time.Millisecond) {
+	for until := time.Now().Add(10 * time.Second); c.alive.Load() < int64(n); time.Sleep(10 * time.Millisecond) {
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case c.broken.Load() > 0:
 			return fmt.Errorf("%d of %d streams broke, for one: %w", c.broken.Load(), n, *c.reason.Load())
 		case time.Now().After(until):
-			return fmt.Errorf("%d of %d streams had no event after twenty seconds", int64(n)-c.alive.Load(), n)
+			return fmt.Errorf("%d of %d streams had no event after ten seconds", int64(n)-c.alive.Load(), n)
 		}
 	}
 	time.Sleep(time.Second)

@@ -234,7 +234,7 @@ func page(r *results) string {
 // setting says when, where and of what.
 func setting(r *results) string {
 	m := r.Machine
-	return fmt.Sprintf("On %s: %d rounds of commit %s on %d cores of %s with %.0f GB, %s, %s;\neach phase counts %s.",
+	return fmt.Sprintf("On %s: %d rounds of commit %s on %d cores of %s with %.0f GB, %s, %s;\neach phase counts %s, at 500/s half as long again.",
 		m.Date, r.Rounds, m.Commit, m.Cores, m.CPU, m.MemoryGB, m.Kernel, m.Go, r.Window)
 }
 
