@@ -68,7 +68,7 @@ func Recordings(t testing.TB) string {
 	if !filepath.IsAbs(folder) {
 		folder = filepath.Join(root(t), folder)
 	}
-	if _, err := os.Stat(filepath.Join(folder, "index.json")); err != nil {
+	if _, err := os.Stat(filepath.Join(folder, "index.json")); err != nil { //nolint:gosec // the developer's own variable names the folder
 		Missing(t, Fixtures, "no recorded traffic at HOLDFAST_FIXTURES: %v", err)
 	}
 	return folder
