@@ -31,6 +31,10 @@ type Config struct {
 	MaxDepth int
 }
 
+// standing is how long a queue must not shrink to be a standing one: half of the
+// longest wait, at most a second.
+func (c *Config) standing() time.Duration { return min(c.MaxWait/2, time.Second) }
+
 // WithDefaults returns c with every zero field replaced by its default.
 func (c Config) WithDefaults() Config {
 	if c.MaxWait == 0 {

@@ -8,9 +8,9 @@ import (
 )
 
 const (
-	// window is how many calls at the head of the line are asked whether they
-	// are ready: the head may need a target that is busy while the one behind
-	// it needs another.
+	// window is how many calls at the head of a class's line are asked whether
+	// they are ready: the head may need a target that is busy while the one
+	// behind it needs another.
 	window = 8
 	// batch is how many calls one look lets in. Most looks follow one release,
 	// which is enough for one call; the others would run for nothing.
@@ -28,9 +28,12 @@ type Door struct {
 	mu       sync.Mutex
 	c        Config // with defaults
 	running  int
-	line     []*Place // waiting, first to go in first
-	turns    uint64   // given out
-	epoch    uint64   // counts what may have made somebody ready
+	waiting  int                // in the front and in the lanes
+	front    []*Place           // that have been inside, the oldest call first
+	lanes    [len(shares)]lane  // by class
+	shed     [len(shares)]sheds // by class
+	turns    uint64             // given out
+	epoch    uint64             // counts what may have made somebody ready
 	paused   bool
 	draining bool
 	pace     pace
@@ -62,10 +65,29 @@ type Ticket struct {
 	// its pace refuses them.
 	Jump bool
 
+	// Class is the call's; zero is Normal.
+	Class Class
+
+	// Tenant is who takes turns with the others of the class; "" is a tenant too.
+	Tenant string
+
+	// Cost is what the call takes of what the tenants share, in tokens as far as
+	// that is known beforehand; less than 1 means 1. Place.LeaveAfter corrects it.
+	Cost int64
+
+	// Call is asked, if the call must wait, how long it will need then; nil:
+	// nobody knows.
+	Call Estimator
+
 	// Waited is the time the call has already spent in the room. It counts
 	// against what it may wait and is part of Place.Wait.
 	Waited time.Duration
 }
+
+// Estimator knows how long a call needs before it meets its deadline once it is
+// inside; 0 when it does not know. It is asked with no lock of the Door held and
+// must not block.
+type Estimator interface{ Needs() time.Duration }
 
 // NewDoor returns an open door. c should have been validated; its zero fields
 // mean their defaults. The route is used in errors.
@@ -91,8 +113,12 @@ func (d *Door) EnterAs(ctx context.Context, p *Place, t Ticket) error {
 		return err
 	}
 	p.door, p.ready, p.front, p.arrived, p.waited = d, t.Ready, t.Jump, t.Arrived, t.Waited
+	p.class, p.tenant, p.cost = t.Class, t.Tenant, max(1, t.Cost)
 	if d.walkIn(p, t) {
 		return nil
+	}
+	if t.Call != nil && !t.CommitBy.IsZero() {
+		p.budget = min(p.budget, t.Waited+time.Until(t.CommitBy)-t.Call.Needs())
 	}
 	left, err := d.queue(p)
 	if err != nil {
@@ -129,7 +155,7 @@ func (d *Door) step(p *Place, t Ticket) bool {
 	p.budget = d.budget(now, t)
 	d.turns++
 	p.turn = d.turns
-	if d.draining || len(d.line) > 0 || !d.open() {
+	if d.draining || d.waiting > 0 || !d.open() {
 		return false
 	}
 	d.inside(p)
@@ -152,41 +178,110 @@ func (d *Door) queue(p *Place) (left time.Duration, err error) {
 	defer d.mu.Unlock()
 	now := time.Now()
 	if err := d.refuse(now, p); err != nil {
+		d.shed[p.class.index()].count(err)
 		return 0, err
 	}
 	d.join(p, now)
 	return p.left(), nil
 }
 
-// refuse says why a newcomer should not wait.
-func (d *Door) refuse(now time.Time, p *Place) error {
+// refuse says why a newcomer should not wait. If one of those that wait must make
+// room for it, that one is refused instead.
+func (d *Door) refuse(now time.Time, p *Place) *Error {
 	switch {
 	case d.draining:
-		return d.refusal(now, ReasonDraining, ErrDraining)
+		return d.refusal(now, p, ReasonDraining, ErrDraining)
 	case p.left() <= 0:
-		return d.refusal(now, ReasonTimeout, ErrTimeout)
+		return d.refusal(now, p, ReasonTimeout, ErrTimeout)
 	case p.front:
 		return nil
-	case len(d.line) >= d.c.MaxDepth:
-		return d.refusal(now, ReasonFull, ErrFull)
-	case d.hopeless(now, p):
-		return d.refusal(now, ReasonTimeout, ErrTimeout)
+	}
+	var victim *Place
+	if d.full(p.class) {
+		if victim = d.victim(p); victim == nil {
+			return d.refusal(now, p, ReasonFull, ErrFull)
+		}
+	}
+	if d.hopeless(now, p) {
+		return d.refusal(now, p, ReasonTimeout, ErrTimeout)
+	}
+	if victim != nil {
+		d.evict(victim, now)
 	}
 	return nil
 }
 
-// hopeless reports whether the line moves too slowly for a newcomer at its end.
-// One that would be asked at once is not judged by those before it: they may be
-// waiting for something else.
-func (d *Door) hopeless(now time.Time, p *Place) bool {
-	if len(d.line) == 0 || d.open() && len(d.line) < window {
-		return false
-	}
-	return d.pace.wait(now, len(d.line)+1, d.running) > p.left()
+// full reports whether the line has no room for another call of a class. Calls
+// that came back take none.
+func (d *Door) full(c Class) bool {
+	return d.waiting-len(d.front) >= d.c.MaxDepth || d.lanes[c.index()].waiting >= c.most(d.c.MaxDepth)
 }
 
-func (d *Door) refusal(now time.Time, reason string, kind error) *Error {
-	wait := d.pace.wait(now, len(d.line)+1, d.running)
+// victim returns who gives its room in a full line to p: of a lower class the
+// last to go in, as long as that class keeps its part of the line; of p's own
+// class one of the tenant that fills it.
+func (d *Door) victim(p *Place) *Place {
+	own := &d.lanes[p.class.index()]
+	if own.waiting < p.class.most(d.c.MaxDepth) {
+		mayAsk := own.waiting < p.class.kept(d.c.MaxDepth) // also of the higher
+		for c := Batch; c < p.class || mayAsk && c <= Critical; c++ {
+			if l := &d.lanes[c.index()]; c != p.class && l.waiting > c.kept(d.c.MaxDepth) {
+				return d.last(l.longest())
+			}
+		}
+	}
+	mine := 0
+	if f := own.byTenant[p.tenant]; f != nil {
+		mine = len(f.line)
+	}
+	if f := own.longest(); f != nil && len(f.line) > mine+1 {
+		return d.last(f)
+	}
+	return nil
+}
+
+// last returns the call of a tenant that is to go in last.
+func (d *Door) last(f *flow) *Place { return f.nth(len(f.line)-1, time.Now(), &d.c) }
+
+// evict refuses one that waits.
+func (d *Door) evict(p *Place, now time.Time) {
+	p.out = d.refusal(now, p, ReasonFull, ErrFull)
+	d.shed[p.class.index()].count(p.out)
+	d.drop(p, now)
+}
+
+// hopeless reports whether the line moves too slowly for a newcomer. One that
+// would be asked at once is not judged by those before it: they may be waiting
+// for something else. And a class of which nobody waits may send one: its share
+// of the calls that go in begins to count when somebody is there to take it.
+// While a queue stands it takes fewer: of those that are served newest first, all
+// but a few would wait in vain.
+func (d *Door) hopeless(now time.Time, p *Place) bool {
+	if d.waiting == 0 || d.open() && d.waiting < window || d.lanes[p.class.index()].waiting == 0 && p.class.share() > 0 {
+		return false
+	}
+	most := p.left()
+	if f := d.lanes[p.class.index()].byTenant[p.tenant]; f != nil && f.stands(now, &d.c) {
+		most /= 4
+	}
+	return d.pace.wait(now, d.place(p), d.running) > most
+}
+
+// place estimates how many go in until a newcomer does, itself included.
+func (d *Door) place(p *Place) int {
+	own := d.lanes[p.class.index()].place(p.tenant)
+	all := len(d.front) + own
+	for c := p.class + 1; c <= Critical; c++ {
+		all += d.lanes[c.index()].waiting
+	}
+	if share := p.class.share(); share > 0 {
+		all = min(all, len(d.front)+int(float64(own)/share))
+	}
+	return all
+}
+
+func (d *Door) refusal(now time.Time, p *Place, reason string, kind error) *Error {
+	wait := d.pace.wait(now, d.place(p), d.running)
 	return &Error{Route: d.route, Reason: reason, RetryAfter: min(max(wait, time.Second), time.Minute), kind: kind}
 }
 
@@ -215,10 +310,13 @@ func (d *Door) await(ctx context.Context, p *Place, left time.Duration) error {
 func (d *Door) letIn(p *Place) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if p.state != inside {
-		return d.refusal(time.Now(), ReasonTimeout, ErrTimeout)
+	switch {
+	case p.state == inside:
+		return nil
+	case p.out != nil:
+		return p.out
 	}
-	return nil
+	return d.refusal(time.Now(), p, ReasonTimeout, ErrTimeout)
 }
 
 // depart takes a caller that has left out of the room, wherever it is by now.
@@ -232,15 +330,16 @@ func (d *Door) depart(p *Place) {
 // expire refuses a call whose time is over, unless it has just been let in.
 func (d *Door) expire(p *Place) error {
 	d.mu.Lock()
-	if p.state == inside {
+	if p.state != waiting {
 		d.mu.Unlock()
-		return nil
+		return d.letIn(p)
 	}
 	now := time.Now()
-	err := d.refusal(now, ReasonTimeout, ErrTimeout)
+	err := d.refusal(now, p, ReasonTimeout, ErrTimeout)
 	if d.paused {
 		err.kind = ErrPaused
 	}
+	d.shed[p.class.index()].count(err)
 	d.drop(p, now)
 	d.mu.Unlock()
 	d.look() // the window has moved up
@@ -252,7 +351,7 @@ func (d *Door) expire(p *Place) error {
 func (d *Door) Wake() {
 	d.mu.Lock()
 	d.epoch++
-	idle := len(d.line) == 0
+	idle := d.waiting == 0
 	d.mu.Unlock()
 	if !idle {
 		d.look()
@@ -300,7 +399,7 @@ func (d *Door) firstReady() *Place {
 			return nil
 		}
 		p.asked = d.looks
-		if d.ask(p) && p.state == waiting && d.open() {
+		if d.ask(p) && p.state == waiting && d.open() && !p.late(time.Now()) {
 			return p
 		}
 	}
@@ -312,16 +411,31 @@ func (d *Door) ask(p *Place) bool {
 	return p.isReady()
 }
 
-// nextToAsk returns the first call in the window that this look has not asked.
-// One that has been inside in vain is passed over, and takes no room in the
-// window, until something has been released since: its Ready would only say
-// once more what dispatch has found to be untrue.
+// nextToAsk returns the first call in the windows that this look has not asked:
+// those at the front, then class by class.
 func (d *Door) nextToAsk() *Place {
-	if !d.open() {
+	if !d.open() || d.waiting == 0 {
 		return nil
 	}
+	if p := d.nextBack(); p != nil {
+		return p
+	}
+	now := time.Now()
+	for _, c := range d.order() {
+		if p := d.lanes[c.index()].next(d.looks, now, &d.c); p != nil {
+			return p
+		}
+	}
+	return nil
+}
+
+// nextBack returns the next to ask at the front. One that has been inside in vain
+// is passed over, and takes no room in the window, until something has been
+// released since: its Ready would only say once more what dispatch has found to
+// be untrue.
+func (d *Door) nextBack() *Place {
 	seen := 0
-	for _, p := range d.line {
+	for _, p := range d.front {
 		if p.vain && p.epoch == d.epoch {
 			continue
 		}
@@ -333,6 +447,21 @@ func (d *Door) nextToAsk() *Place {
 		}
 	}
 	return nil
+}
+
+// order returns the classes as they are served: those that are a call behind
+// their share before the others, the more important first.
+func (d *Door) order() (order [len(Classes)]Class) {
+	n := 0
+	for _, due := range [...]bool{true, false} {
+		for _, c := range Classes {
+			if d.lanes[c.index()].credit >= 1 == due {
+				order[n] = c
+				n++
+			}
+		}
+	}
+	return order
 }
 
 // rest has the line looked at again after a breath, once.
@@ -361,27 +490,55 @@ func (d *Door) inside(p *Place) {
 
 // admit lets in a call that waits.
 func (d *Door) admit(p *Place, now time.Time) {
+	if !p.front {
+		d.serve(p, now)
+	}
 	d.unqueue(p, now)
 	d.pace.admitted(now)
 	d.inside(p)
 	close(p.in)
 }
 
+// serve counts a call that goes in from its lane: for its class, for those that
+// are passed over, and for its tenant.
+func (d *Door) serve(p *Place, now time.Time) {
+	for i := range d.lanes {
+		if l := &d.lanes[i]; l.waiting > 0 {
+			l.credit = min(l.credit+shares[i], maxCredit)
+		}
+	}
+	l := &d.lanes[p.class.index()]
+	l.credit = max(0, l.credit-1)
+	l.served = max(l.served, p.flow.spent)
+	l.charge(p.flow, p.cost, now)
+}
+
 // join puts p where it belongs in the line.
 func (d *Door) join(p *Place, now time.Time) {
-	at, _ := slices.BinarySearchFunc(d.line, p, byTurn)
-	d.line = slices.Insert(d.line, at, p)
 	p.state, p.since, p.in, p.asked = waiting, now, make(chan struct{}), 0
+	if p.front {
+		at, _ := slices.BinarySearchFunc(d.front, p, byArrival)
+		d.front = slices.Insert(d.front, at, p)
+	} else {
+		d.lanes[p.class.index()].join(p, now)
+		p.flow.watch(now, &d.c)
+	}
+	d.waiting++
 	if !d.paused { // a pause says nothing about the pace
 		d.pace.begin(now)
 	}
 }
 
 func (d *Door) unqueue(p *Place, now time.Time) {
-	at, _ := slices.BinarySearchFunc(d.line, p, byTurn)
-	d.line = slices.Delete(d.line, at, at+1)
+	if p.front {
+		at, _ := slices.BinarySearchFunc(d.front, p, byArrival)
+		d.front = slices.Delete(d.front, at, at+1)
+	} else {
+		d.lanes[p.class.index()].leave(p)
+		p.flow.watch(now, &d.c)
+	}
 	p.waited += now.Sub(p.since)
-	if len(d.line) == 0 {
+	if d.waiting--; d.waiting == 0 {
 		d.pace.end(now)
 	}
 }
@@ -402,7 +559,7 @@ func (d *Door) drop(p *Place, now time.Time) {
 func (d *Door) Stats() (running, waiting int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.running, len(d.line)
+	return d.running, d.waiting
 }
 
 // Reconfigure replaces the bounds; c should have been validated. Calls that are
@@ -427,7 +584,7 @@ func (d *Door) Pause() {
 func (d *Door) Resume() {
 	d.mu.Lock()
 	d.paused, d.draining = false, false
-	if len(d.line) > 0 {
+	if d.waiting > 0 {
 		d.pace.begin(time.Now())
 	}
 	d.epoch++

@@ -13,7 +13,12 @@ type Place struct {
 
 	// Guarded by door.mu, except that ready does not change while waiting.
 	state   placeState
-	front   bool      // before those that have not been inside
+	front   bool // before those that have not been inside
+	class   Class
+	tenant  string
+	cost    int64     // tokens
+	flow    *flow     // of its tenant, if it has waited
+	out     *Error    // why it was put out of the line
 	arrived time.Time // of the call
 	turn    uint64    // order of arrival at the door
 	vain    bool      // has been inside and found every target busy
@@ -46,16 +51,24 @@ func (p *Place) Wait() time.Duration {
 
 // Leave gives the place up and lets the next call in. The first Leave counts,
 // later ones are ignored.
-func (p *Place) Leave() {
+func (p *Place) Leave() { p.LeaveAfter(0) }
+
+// LeaveAfter is Leave for a call that took that many tokens: its tenant has taken
+// as many from the others, and not what its Ticket said. 0: nobody knows.
+func (p *Place) LeaveAfter(tokens int64) {
 	d := p.door
 	d.mu.Lock()
 	if p.state == gone {
 		d.mu.Unlock()
 		return
 	}
-	d.drop(p, time.Now())
+	now := time.Now()
+	if p.flow != nil && tokens > 0 {
+		d.lanes[p.class.index()].charge(p.flow, tokens-p.cost, now)
+	}
+	d.drop(p, now)
 	d.epoch++
-	idle := len(d.line) == 0
+	idle := d.waiting == 0
 	d.mu.Unlock()
 	if !idle {
 		d.look()
@@ -85,7 +98,7 @@ func (d *Door) rejoin(p *Place, ready func() bool) (left time.Duration, err erro
 	defer d.mu.Unlock()
 	now := time.Now()
 	if p.state != inside { // given up meanwhile
-		return 0, d.refusal(now, ReasonTimeout, ErrTimeout)
+		return 0, d.refusal(now, p, ReasonTimeout, ErrTimeout)
 	}
 	d.running--
 	if ready != nil {
@@ -101,16 +114,14 @@ func (p *Place) left() time.Duration { return p.budget - p.waited }
 
 func (p *Place) isReady() bool { return p.ready == nil || p.ready() }
 
-// byTurn orders the line: first those at the front, oldest call first, then the
-// others as they came to the door.
-func byTurn(a, b *Place) int {
-	switch {
-	case a.front && !b.front:
-		return -1
-	case b.front && !a.front:
-		return 1
-	case a.front:
-		return cmp.Or(a.arrived.Compare(b.arrived), cmp.Compare(a.turn, b.turn))
-	}
-	return cmp.Compare(a.turn, b.turn)
+// late reports whether p has waited longer than it may, though its timer has yet
+// to say so: it would go in only to fail.
+func (p *Place) late(now time.Time) bool { return now.Sub(p.since) > p.left() }
+
+// byTurn orders calls as they came to the door.
+func byTurn(a, b *Place) int { return cmp.Compare(a.turn, b.turn) }
+
+// byArrival orders those at the front: the oldest call first.
+func byArrival(a, b *Place) int {
+	return cmp.Or(a.arrived.Compare(b.arrived), cmp.Compare(a.turn, b.turn))
 }

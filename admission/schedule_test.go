@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -38,12 +39,13 @@ func newCrowd(t *testing.T, seed uint64) *crowd {
 // the same calls whatever the scheduler does.
 func (c *crowd) arrive() {
 	may := c.r.IntN(1 << len(c.targets)) // which targets it may use
+	used := c.r.Int64N(2000)
 	hold := time.Duration(c.r.IntN(400)) * time.Millisecond
 	ctx, cancel := context.WithCancel(context.Background())
 	if c.r.IntN(3) == 0 {
 		ctx, cancel = context.WithTimeout(ctx, time.Duration(c.r.IntN(500))*time.Millisecond)
 	}
-	ticket := Ticket{Jump: c.r.IntN(10) == 0, Ready: func() bool {
+	ticket := Ticket{Jump: c.r.IntN(10) == 0, Class: Class(c.r.IntN(4)) + Batch, Tenant: string(rune('a' + c.r.IntN(5))), Cost: c.r.Int64N(1000), Ready: func() bool {
 		for i := range c.targets {
 			if may>>i&1 == 1 && c.targets[i].Load() > 0 {
 				return true
@@ -67,7 +69,7 @@ func (c *crowd) arrive() {
 			}
 			c.inside.Add(-1)
 			if i >= 0 {
-				p.Leave()
+				p.LeaveAfter(used)
 				return
 			}
 			err = p.Back(ctx, nil)
@@ -107,13 +109,53 @@ func (c *crowd) settled() {
 	if c.limit > 0 && d.running > int(c.limit) || d.running < 0 {
 		c.t.Errorf("seed %d: %d inside, want at most %d", c.seed, d.running, c.limit)
 	}
-	for i, p := range d.line {
-		if i > 0 && byTurn(d.line[i-1], p) >= 0 {
-			c.t.Errorf("seed %d: the line is out of order at %d", c.seed, i)
-		}
+	c.ordered(d.front, byArrival)
+	waiting := len(d.front)
+	for i, p := range d.front {
 		if i < window && d.open() && !d.resting && p.isReady() {
-			c.t.Errorf("seed %d: lost wake-up: call %d of %d waits (in vain %v) and could go in", c.seed, i, len(d.line), p.vain)
+			c.t.Errorf("seed %d: lost wake-up: call %d of the front waits (in vain %v) and could go in", c.seed, i, p.vain)
 		}
+	}
+	for class := Batch; class <= Critical; class++ {
+		l := &d.lanes[class.index()]
+		waiting += l.waiting
+		c.settledLane(l)
+	}
+	if waiting != d.waiting {
+		c.t.Errorf("seed %d: %d wait, the door says %d", c.seed, waiting, d.waiting)
+	}
+}
+
+// settledLane checks one lane's books, and that none of those that should have
+// been asked could go in.
+func (c *crowd) settledLane(l *lane) {
+	if !slices.IsSortedFunc(l.flows, byNeed) {
+		c.t.Errorf("seed %d: the tenants are out of order", c.seed)
+	}
+	n := 0
+	for _, f := range l.flows {
+		c.ordered(f.line, byTurn)
+		if n += len(f.line); len(f.line) == 0 {
+			c.t.Errorf("seed %d: a tenant is listed for whom nobody waits", c.seed)
+		}
+	}
+	if n != l.waiting {
+		c.t.Errorf("seed %d: %d wait in a lane that says %d", c.seed, n, l.waiting)
+	}
+	if !c.door.open() || c.door.resting {
+		return
+	}
+	look := ^uint64(0)
+	for p := l.next(look, time.Now(), &c.door.c); p != nil; p = l.next(look, time.Now(), &c.door.c) {
+		if p.asked = look; p.isReady() {
+			c.t.Errorf("seed %d: lost wake-up: a call of class %s waits and could go in", c.seed, p.class)
+		}
+	}
+}
+
+func (c *crowd) ordered(line []*Place, by func(a, b *Place) int) {
+	if !slices.IsSortedFunc(line, by) {
+		c.t.Errorf("seed %d: a line is out of order", c.seed)
 	}
 }
 
