@@ -78,10 +78,10 @@ var scenes = []scene{
 	{provider: "circuit open", fault: "ok", open: true, settings: terminal, check: quiet},
 
 	{provider: "flaky (half of all calls 503)", fault: "503", chance: 0.5, settings: pace, check: answered},
-	{provider: "comes back after 20 s", fault: "503", during: comeBack, direct: true},
-	{provider: "comes back after 20 s", fault: "503", during: comeBack, settings: pace, check: answered},
-	{provider: "comes back after 20 s", fault: "529", during: comeBack, settings: pace, check: answered},
-	{provider: "comes back after 20 s", fault: "503", during: comeBack},
+	{provider: "comes back after 20 s (503)", fault: "503", during: comeBack, direct: true},
+	{provider: "comes back after 20 s (503)", fault: "503", during: comeBack, settings: pace, check: answered},
+	{provider: "comes back after 20 s (529)", fault: "529", during: comeBack, settings: pace, check: answered},
+	{provider: "comes back after 20 s (503)", fault: "503", during: comeBack},
 
 	{provider: "cuts the first stream", fault: "cut-after-10", during: cutOnce, check: answered},
 	{provider: "cuts every stream", fault: "cut-after-10", check: few},
