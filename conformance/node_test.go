@@ -191,8 +191,12 @@ func checkNodeVersion(t *testing.T) {
 	}
 }
 
-// installing is held by the one test that runs npm.
-var installing sync.Mutex
+// installing is held by the one test that runs npm, and remembers what npm said
+// where there was no registry: it tries for some seconds.
+var installing struct {
+	sync.Mutex
+	offline string
+}
 
 func nodeModules(t *testing.T) string {
 	t.Helper()
@@ -207,6 +211,9 @@ func nodeModules(t *testing.T) string {
 		t.Fatal(err)
 	}
 	folder := filepath.Join(cache, "holdfast-conformance", fmt.Sprintf("%x", sha256.Sum256(lock))[:16])
+	if installing.offline != "" {
+		wanted.Missing(t, wanted.Node, "%s", installing.offline)
+	}
 	if _, err := os.Stat(folder); err != nil {
 		install(t, folder)
 	}
@@ -230,10 +237,12 @@ func install(t *testing.T, folder string) {
 	for _, name := range []string{"package.json", "package-lock.json"} {
 		copyFile(t, filepath.Join("node", name), filepath.Join(building, name))
 	}
-	npm := exec.CommandContext(t.Context(), "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
+	npm := exec.CommandContext(t.Context(), "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error",
+		"--fetch-retries=1", "--fetch-retry-mintimeout=2000")
 	npm.Dir = building
 	if out, err := npm.CombinedOutput(); offline.Match(out) && err != nil {
-		wanted.Missing(t, wanted.Node, "npm cannot reach its registry: %.200s", out)
+		installing.offline = fmt.Sprintf("npm cannot reach its registry: %.200s", out)
+		wanted.Missing(t, wanted.Node, "%s", installing.offline)
 	} else if err != nil {
 		t.Fatalf("npm ci: %v\n%s", err, out)
 	}
