@@ -94,6 +94,7 @@ type State[A any] struct {
 
 	lanes  []lane
 	at     int           // the lane asked last
+	resume *lane         // was to be asked again and found busy
 	again  bool          // ask lane at again
 	delay  time.Duration // after this pause
 	paid   func()        // gives back what was withdrawn for the next attempt
@@ -186,6 +187,7 @@ const (
 // the commit point.
 func (s *Scheduler[A]) Open(ctx context.Context, c *call.Call, st *State[A]) Result[A] {
 	st.prepare(c)
+	s.takeUp(c, st)
 	for {
 		if ctx.Err() != nil {
 			return s.end(st, Left, 0)
@@ -229,6 +231,9 @@ func (s *Scheduler[A]) ask(ctx context.Context, c *call.Call, st *State[A], l *l
 	if err != nil {
 		st.refund()
 		l.refuse(err)
+		if l.n > 0 && (l.blocked == busy || l.blocked == spent) {
+			st.resume = l
+		}
 		s.passOver(c, l, l.blocked.String(), l.wait)
 		return false
 	}
@@ -254,6 +259,21 @@ func (s *Scheduler[A]) ask(ctx context.Context, c *call.Call, st *State[A], l *l
 	step.Decision = s.decide(c, st, l, o)
 	st.Steps = append(st.Steps, step)
 	return false
+}
+
+// takeUp plans again what a busy gate kept from being done: the retry of a target
+// that was decided on before the call went back to the waiting room.
+func (s *Scheduler[A]) takeUp(c *call.Call, st *State[A]) {
+	l := st.resume
+	st.resume = nil
+	if l == nil || l.over {
+		return
+	}
+	refund, denied := s.Withdraw(l.target, l.model, c.Request.Tokens(), st.out.Billed() != call.BilledNo)
+	if denied == "" {
+		st.paid = refund
+		st.plan(l, 0)
+	}
 }
 
 // refuse notes why a gate did not let the attempt through.

@@ -379,6 +379,26 @@ func TestOpenGoesOnAfterBusyWithTheSameCount(t *testing.T) {
 	}
 }
 
+func TestARetryThatFoundItsTargetBusyIsTakenUpAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench("a:k")
+		b.replies["a"] = []reply{{class: call.Throttled, status: 429, wait: 2 * time.Second}, {class: call.OK}}
+		c, st := newCall(), &dispatch.State[string]{Targets: b.targets}
+		try := b.Try
+		b.Try = func(ctx context.Context, c *call.Call, u call.Upstream, n int, first, force bool) (string, bool, call.Outcome, error) {
+			defer func() { b.busy["a"] = n == 1 }() // somebody else takes its place
+			return try(ctx, c, u, n, first, force)
+		}
+		if r := b.Open(t.Context(), c, st); r.Reason != dispatch.AllBusy || st.Attempts != 1 || b.taken != 0 {
+			t.Fatalf("got %q after %d attempts, %d kept; want %q, 1, 0", r.Reason, st.Attempts, b.taken, dispatch.AllBusy)
+		}
+		b.busy["a"] = false
+		if r := b.Open(t.Context(), c, st); !r.Open || st.Attempts != 2 || b.taken != 1 {
+			t.Errorf("got %+v after %d attempts, %d charged; want an answer, 2, 1: asked %v", r, st.Attempts, b.taken, b.asked)
+		}
+	})
+}
+
 func TestErrorsNameTheirKind(t *testing.T) {
 	var closed *dispatch.ClosedError
 	if err := error(&dispatch.ClosedError{Wait: time.Second}); !errors.As(err, &closed) || err.Error() == "" {
