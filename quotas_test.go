@@ -305,3 +305,49 @@ func TestMistakesInAQuotaAreNamed(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestAfterA429CallsComeBackOneByOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := route(metered("p", quota.Config{RPM: 600, Share: 1}, "k"))
+		c.Queue = admission.Config{MaxWait: 20 * time.Second}
+		w := build(t, c, "p")
+		w.direct()
+		began := time.Now()
+		go func() { // one 429, three seconds long
+			time.Sleep(5 * time.Second)
+			_ = w.sims["p"].SetDials(sim.Dials{Fault: "429-retry-after-3"})
+			time.Sleep(150 * time.Millisecond)
+			_ = w.sims["p"].SetDials(sim.Dials{})
+		}()
+		var mu sync.Mutex
+		answered := 0
+		w.load(9, 20*time.Second, func(at time.Time, g got) { // while nothing moves some are told to come later
+			mu.Lock()
+			defer mu.Unlock()
+			if g.status == 200 {
+				answered++
+			} else if g.status != 503 {
+				t.Error(g)
+			}
+		})
+		if answered < 140 {
+			t.Errorf("%d of 180 calls were answered", answered)
+		}
+		perSecond := map[int]int{}
+		refused := 0
+		for _, a := range w.sims["p"].Log() {
+			perSecond[int(a.Received.Sub(began).Seconds())]++
+			if a.Status == 429 {
+				refused++
+			}
+		}
+		if refused == 0 || perSecond[6]+perSecond[7] > 0 {
+			t.Fatalf("%d met a 429, attempts by second %v; want none while the key rests", refused, perSecond)
+		}
+		for second, n := range perSecond {
+			if second >= 8 && n > 15 || second == 8 && n > 7 {
+				t.Errorf("%d attempts in second %d: a swarm; %v", n, second, perSecond)
+			}
+		}
+	})
+}
