@@ -57,6 +57,8 @@ var anthropicCases = []asking[anthropic.Client]{
 	{"a refusal as a stream", func(ctx context.Context, c anthropic.Client) (any, error) {
 		return gatherMessages(c.Messages.NewStreaming(ctx, messageParams("sim/refusal", question)))
 	}},
+	{"a message in a form", messageInAForm},
+	{"a file there and back", anthropicFile},
 	{"a count of tokens", func(ctx context.Context, c anthropic.Client) (any, error) {
 		p := messageParams(messageModel, question)
 		return c.Messages.CountTokens(ctx, anthropic.MessageCountTokensParams{Model: p.Model, Messages: p.Messages})

@@ -79,6 +79,9 @@ var openaiCases = []asking[openai.Client]{
 		return gather(c.Responses.NewStreaming(ctx, p))
 	}},
 	{"a response that goes on from another", responseThatGoesOn},
+	{"a chat completion in a form", chatInAForm},
+	{"a response in a form as a stream", responseInAForm},
+	{"a file there and back", openaiFile},
 	{"an embedding", func(ctx context.Context, c openai.Client) (any, error) {
 		return c.Embeddings.New(ctx, openai.EmbeddingNewParams{
 			Model: embedModel, Input: openai.EmbeddingNewParamsInputUnion{OfArrayOfStrings: []string{question, "another"}},
