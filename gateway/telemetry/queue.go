@@ -6,10 +6,15 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // queueLines is how many log lines may wait to be written.
 const queueLines = 8192
+
+// pause is how long the writer lets lines gather after it has written: being woken
+// for each line costs more than writing it.
+const pause = 5 * time.Millisecond
 
 // gathered is how much of what is logged at the same time is written at once, in
 // bytes.
@@ -99,11 +104,22 @@ func (q *Queue) write() {
 			q.tell(l)
 			if len(q.lines) == 0 {
 				q.out.Load().flush()
+				q.rests()
 			}
 		case <-q.stop:
 			q.rest()
 			return
 		}
+	}
+}
+
+// rests waits for lines to gather, not beyond the stop.
+func (q *Queue) rests() {
+	t := time.NewTimer(pause)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-q.stop:
 	}
 }
 
