@@ -228,14 +228,14 @@ func (in *incoming) unaffordable() *refusedCall {
 			if e := tooLarge(err); large == nil || e.Limit > large.Limit {
 				large = e
 			}
-		case ok || wait <= maxRetryAfter:
+		case ok || wait <= maxRetryAfter+time.Second:
 			return nil
 		case next == 0 || wait < next:
 			next = wait
 		}
 	}
 	if next > 0 {
-		message := fmt.Sprintf("What the providers of route %q allow in a day is used up; some comes back in %s.", in.Route, next.Round(time.Minute))
+		message := fmt.Sprintf("What the providers of route %q allow is used up; the next call is possible in %s.", in.Route, next.Round(time.Second))
 		return &refusedCall{problem: call.Problem{Reason: call.ReasonRateLimited, Message: message}, class: call.Refused, wait: next}
 	}
 	message := fmt.Sprintf("The request takes %d tokens, as its provider counts prompt and max_tokens; no target of route %q allows more than %d a minute (%s). Shorten the prompt or lower max_tokens.",

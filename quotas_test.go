@@ -202,6 +202,28 @@ func TestWhatDoesNotAskAModelTakesNoQuota(t *testing.T) {
 	})
 }
 
+func TestAToolHasAQuotaOfRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tool := holdfast.Target{Name: "weather", Vendor: "http", BaseURL: "http://weather", Quota: quota.Config{RPM: 1, TPM: 1, Share: 1}}
+		c := holdfast.Config{Routes: []holdfast.Route{{Name: "weather", Paths: []string{"/tools/weather"}, Targets: []holdfast.Target{tool}, Queue: admission.Config{MaxDepth: -1}}}}
+		w := build(t, c, "weather")
+		w.sims["weather"] = sim.New(sim.Config{Vendor: "http"})
+		var got []int
+		for range 2 {
+			req, _ := http.NewRequestWithContext(t.Context(), "POST", "http://app.invalid/tools/weather/berlin", strings.NewReader("a long question"))
+			resp, err := w.hf.RoundTrip(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = resp.Body.Close()
+			got = append(got, resp.StatusCode)
+		}
+		if got[0] != 200 || got[1] != 503 {
+			t.Errorf("got %v, want an answer and a full house", got)
+		}
+	})
+}
+
 func TestLargeCallsAreNotStarvedBySmallOnes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := route(metered("p", quota.Config{TPM: 60_000, Share: 1, Accounting: "openai"}, "k"))
