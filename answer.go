@@ -243,6 +243,7 @@ func (in *incoming) terminal(status int, reason string, c call.Class) int {
 		switch c {
 		case call.Throttled, call.Overloaded, call.ProviderFault, call.Timeout, call.Transport, call.BadResponse, call.Truncated:
 			return in.route.TerminalStatus
+		default: // what is wrong with the request, a credential or an account
 		}
 	}
 	return status

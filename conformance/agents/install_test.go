@@ -45,7 +45,7 @@ func install(t *testing.T, folder string) {
 	if err := os.MkdirAll(filepath.Dir(folder), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	building, err := os.MkdirTemp(filepath.Dir(folder), "installing-")
+	building, err := os.MkdirTemp(filepath.Dir(folder), "installing-") //nolint:usetesting // beside the folder that it becomes
 	if err != nil {
 		t.Fatal(err)
 	}
