@@ -9,13 +9,13 @@
 // stands, which is when for a second nobody has gone in soon, the newest does:
 // most of the old ones would get their answers too late.
 //
-// A call that cannot go in
-// waits, for a short time that is bounded by its deadline, and never in a line
-// longer than the door allows. When the line moves too slowly for a newcomer to
-// get in before its time is over, it is refused at once: waiting first and
-// failing then would cost the caller its time and nobody would gain anything. In a line that is
-full a call takes the room of one of a lower class, or of the tenant that fills
-its own class; batch calls fill half of it at most.
+// A call that cannot go in waits, for a short time that is bounded by its
+// deadline, and never in a line longer than the door allows. When the line moves
+// too slowly for a newcomer to get in before its time is over, it is refused at
+// once: waiting first and failing then would cost the caller its time and nobody
+// would gain anything. In a line that is full a call takes the room of one of a
+// lower class, or of the tenant that fills its own class; batch calls fill half
+// of it at most.
 //
 // Whoever releases something a call may have been waiting for (a permit, quota,
 // a pause) says so with Wake; the line is looked at then, and when somebody
