@@ -271,7 +271,7 @@ func (cr *crowd) watch(total int64) (stop func()) {
 // TestR30AMillionMixedCallsLeaveNothingBehind: good ones, failing ones, streams,
 // callers who leave at every stage and callers who hardly read.
 func TestR30AMillionMixedCallsLeaveNothingBehind(t *testing.T) {
-	total := int64(sized(t, requests, 1_000_000, 3_000))
+	total := int64(sized(t, requests, 1_000_000, 300))
 	h := open(t, mixed)
 	h.turn(`{"output_tokens": 8}`)
 	r := reportOf(t, "R30", "%d mixed calls, all policies on", total)

@@ -14,11 +14,11 @@ import (
 	"github.com/holdfast-gateway/holdfast/sim"
 )
 
-// floodModel is answered by large events until the caller leaves.
+// floodModel is answered by events without a pause until the caller leaves.
 const floodModel = "flood"
 
 // provider is what stands behind the gateway, in a process of its own: the simulated
-// provider, and a flood that says when it could no longer write.
+// provider, and a flood that says how long somebody took it.
 type provider struct {
 	*sim.Provider
 	server *http.Server
@@ -29,9 +29,8 @@ type provider struct {
 
 // flooded is one flood as it was.
 type flooded struct {
-	Wrote time.Time `json:"wrote"` // the last bytes that somebody took
+	Began time.Time `json:"began"`
 	Ended time.Time `json:"ended"`
-	Bytes int64     `json:"bytes"`
 }
 
 // provide is the whole process. It ends when its standard input does, so that it
@@ -74,16 +73,13 @@ func (p *provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (p *provider) flood(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(io.Discard, r.Body)
 	w.Header().Set("Content-Type", "text/event-stream")
-	frame := []byte(`data: {"id":"f","object":"chat.completion.chunk","created":1,"model":"flood","choices":[{"index":0,"delta":{"content":"` +
-		strings.Repeat("x", 16<<10) + `"},"finish_reason":null}]}` + "\n\n")
-	one := flooded{Wrote: time.Now()}
+	const event = `data: {"id":"f","object":"chat.completion.chunk","created":1,"model":"flood","choices":[{"index":0,"delta":{"content":"story "},"finish_reason":null}]}` + "\n\n"
+	events := []byte(strings.Repeat(event, 64))
+	one := flooded{Began: time.Now()}
 	for r.Context().Err() == nil {
-		n, err := w.Write(frame)
-		if err != nil {
+		if _, err := w.Write(events); err != nil {
 			break
 		}
-		one.Wrote = time.Now()
-		one.Bytes += int64(n)
 	}
 	one.Ended = time.Now()
 	p.mu.Lock()

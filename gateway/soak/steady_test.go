@@ -11,7 +11,7 @@ import (
 // gateway, and as many straight to the provider at the same time.
 func TestR1SteadyCallsLoseNothingAndLittleTime(t *testing.T) {
 	rate := sized(t, "", 500, 50)
-	lasts := lasting(time.Duration(sized(t, minutes, 10, 1))*time.Minute, 2*time.Second)
+	lasts := lasting(time.Duration(sized(t, minutes, 10, 1))*time.Minute, time.Second)
 	h := open(t, mixed)
 	h.turn(`{"output_tokens": 8}`)
 	r := reportOf(t, "R1", "%d calls a second for %s, all policies on; one in five is streamed", rate, lasts)
@@ -28,7 +28,7 @@ func TestR1SteadyCallsLoseNothingAndLittleTime(t *testing.T) {
 		all.Wait()
 		return through, direct, failures
 	}
-	both(lasting(10*time.Second, time.Second))
+	both(lasting(10*time.Second, 200*time.Millisecond))
 	start, used := h.quiet(), h.cpu()
 
 	var through, direct []time.Duration

@@ -27,7 +27,7 @@ const eventsPerSecond = 20
 // an event every 50 ms.
 func TestThousandsOfLiveStreamsFitIntoMemory(t *testing.T) {
 	count := sized(t, "", 2000, 20)
-	each := lasting(25*time.Second, time.Second)
+	each := lasting(25*time.Second, 800*time.Millisecond)
 	tokens := int(each.Seconds() * eventsPerSecond)
 	h := open(t, roomy)
 	h.turn(fmt.Sprintf(`{"output_tokens": %d, "token_interval": "50ms"}`, tokens))
@@ -48,7 +48,7 @@ func TestThousandsOfLiveStreamsFitIntoMemory(t *testing.T) {
 	r.atLeast("streams that were live at once", float64(live), "", float64(count))
 	r.atMost("streams that failed", float64(heard.failed), "", 0)
 	r.note("events that callers read", float64(heard.events), "")
-	r.atLeast("events that were lost", float64(heard.events-int64(count*tokens)), "", 0)
+	r.atMost("events that were lost (the opening one of each stream included)", float64(int64(count*(tokens+1))-heard.events), "", 0)
 	r.note("longest stream, against its own clock", heard.longest.Seconds()/each.Seconds(), "")
 	r.note("goroutines with all streams live", float64(middle.goroutines), "")
 	r.note("processor time of the gateway per event", used.Seconds()*1e6/float64(heard.events), "us")
