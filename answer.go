@@ -96,9 +96,9 @@ func isStream(h http.Header) bool {
 // foreign removes from a provider's headers what belongs to one connection, and
 // what speaks in our name.
 func foreign(h http.Header) {
-	hopByHop(h)
+	withoutNamed(h, h["Connection"])
 	for name := range h {
-		if speaksToUs(name) {
+		if connectionOnly(name) || speaksToUs(name) {
 			delete(h, name)
 		}
 	}
@@ -113,16 +113,11 @@ func connectionOnly(name string) bool {
 	return false
 }
 
-// hopByHop removes the headers that belong to one connection.
-func hopByHop(h http.Header) {
-	for _, field := range h["Connection"] {
+// withoutNamed removes the headers that Connection names.
+func withoutNamed(h http.Header, connection []string) {
+	for _, field := range connection {
 		for name := range strings.SplitSeq(field, ",") {
 			h.Del(strings.TrimSpace(name))
-		}
-	}
-	for name := range h {
-		if connectionOnly(name) {
-			delete(h, name)
 		}
 	}
 }

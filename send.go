@@ -207,13 +207,17 @@ func (s *sending) request() (*http.Request, error) {
 	return req, nil
 }
 
-// copied returns a copy of a caller's headers. The values are shared: nobody may
-// change one, only put another one in its place.
+// copied returns a copy of a caller's headers without those of one connection and
+// those that were for Holdfast. The values are shared: nobody may change one, only
+// put another one in its place.
 func copied(from http.Header) http.Header {
 	to := make(http.Header, len(from)+2) // Accept-Encoding and a credential
 	for name, values := range from {
-		to[name] = values[:len(values):len(values)]
+		if !connectionOnly(name) && !speaksToUs(name) {
+			to[name] = values[:len(values):len(values)]
+		}
 	}
+	withoutNamed(to, from["Connection"])
 	return to
 }
 
@@ -261,15 +265,9 @@ func speaksToUs(name string) bool {
 	return strings.HasPrefix(strings.ToLower(strings.ReplaceAll(name, "_", "-")), ours)
 }
 
-// headers removes what must not go upstream and sets the credential.
+// headers puts in what is not the caller's to say, the credential last.
 func (s *sending) headers(req *http.Request) {
 	h, t := req.Header, s.upstream.Target
-	hopByHop(h)
-	for name := range h {
-		if speaksToUs(name) {
-			delete(h, name)
-		}
-	}
 	if change := s.in.house.config.Headers; change != nil {
 		change(h, &s.in.Call, s.number)
 	}

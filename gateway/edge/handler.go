@@ -284,7 +284,7 @@ func (h *Handler) upstream(r *http.Request, body *payload) (*http.Request, error
 		},
 		Host:   placeholder,
 		Proto:  "HTTP/1.1",
-		Header: withoutOurs(endToEnd(r.Header)),
+		Header: endToEnd(r.Header),
 	}).WithContext(ctx)
 	req.ProtoMajor, req.ProtoMinor = 1, 1
 	if !strings.HasPrefix(req.URL.Path, "/") {

@@ -28,17 +28,8 @@ var kept = []string{
 // listened are the headers by which a caller speaks to the gateway.
 var listened = []string{"X-Holdfast-Timeout-Ms", "X-Holdfast-No-Retry", "X-Holdfast-No-Fallback"}
 
-// withoutOurs removes the headers that speak in the gateway's name, in every
-// spelling: servers behind us may take an underscore for a hyphen.
-func withoutOurs(h http.Header) http.Header {
-	for name := range h {
-		if isOurs(name) && !slices.Contains(listened, name) {
-			delete(h, name)
-		}
-	}
-	return h
-}
-
+// isOurs reports whether a header speaks in the gateway's name, in any spelling:
+// servers behind us may take an underscore for a hyphen.
 func isOurs(name string) bool {
 	if len(name) < len("x-holdfast-") || name[0]|0x20 != 'x' {
 		return false
@@ -46,32 +37,30 @@ func isOurs(name string) bool {
 	return strings.HasPrefix(strings.ToLower(strings.ReplaceAll(name, "_", "-")), "x-holdfast-")
 }
 
-// endToEnd returns a copy of headers without those of one connection. The values
-// are shared: nobody may change them, only put others in their place.
+// endToEnd returns a copy of a caller's headers without those of one connection
+// and those that speak in the gateway's name. The values are shared: nobody may
+// change them, only put others in their place.
 func endToEnd(from http.Header) http.Header {
 	to := make(http.Header, len(from)+4) // a few will be added
 	for name, values := range from {
-		to[name] = values[:len(values):len(values)]
+		if !ofConnection(name) && (!isOurs(name) || slices.Contains(listened, name)) {
+			to[name] = values[:len(values):len(values)]
+		}
 	}
-	return connectionless(to)
+	withoutNamed(to, from["Connection"])
+	return to
 }
 
-// connectionless removes the headers of one connection.
-func connectionless(to http.Header) http.Header {
-	for _, line := range to["Connection"] {
+// withoutNamed removes the headers that Connection names.
+func withoutNamed(h http.Header, connection []string) {
+	for _, line := range connection {
 		for name := range strings.SplitSeq(line, ",") {
 			name = http.CanonicalHeaderKey(strings.TrimSpace(name))
 			if !slices.Contains(kept, name) && !isOurs(name) {
-				delete(to, name)
+				delete(h, name)
 			}
 		}
 	}
-	for name := range to {
-		if ofConnection(name) {
-			delete(to, name)
-		}
-	}
-	return to
 }
 
 // headerHas reports whether a list header holds a word, in any case.

@@ -99,8 +99,11 @@ func (r *reply) deadline(t time.Time) {
 func (r *reply) relay(resp *http.Response, secrets *wanted) error {
 	defer resp.Body.Close() // at once when the caller is gone: it ends the upstream call
 	header := r.Header()
-	for name, values := range connectionless(resp.Header) {
-		header[name] = values
+	withoutNamed(resp.Header, resp.Header["Connection"])
+	for name, values := range resp.Header {
+		if !ofConnection(name) {
+			header[name] = values
+		}
 	}
 	clean := newScrubber(onlyWriter{r}, secrets)
 	clean.header(header)
