@@ -87,6 +87,10 @@ type Route struct {
 	// stand there, and a route with Paths and no Models takes no model.
 	Paths []string
 
+	// Priority is that of calls without one of their own: from 50 critical, from 1
+	// high, 0 (default) normal, below 0 batch; -100 to 100. See WithPriority.
+	Priority int
+
 	Timeout timeout.Config
 	Retry   retry.Config
 	Queue   admission.Config
@@ -219,6 +223,9 @@ func (r Route) validate(targets map[string]Target) error {
 	add("timeout", r.Timeout.Validate())
 	add("retry", r.Retry.Validate())
 	add("queue", r.Queue.Validate())
+	if r.Priority < -100 || r.Priority > 100 {
+		add("priority", fmt.Errorf("%d is not between -100 and 100", r.Priority))
+	}
 	add("recovery", oneOf(r.Recovery, "", "error"))
 	add("client_retries", oneOf(r.ClientRetries, "", "stop", "pace"))
 	add("terminal_status", oneOfNumbers(r.TerminalStatus, 0, 429, 500, 502, 503, 504, 529))

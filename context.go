@@ -94,8 +94,9 @@ func WithAddress(ctx context.Context, a netip.Addr) context.Context {
 	return with(ctx, func(o *options) { o.who.from = a })
 }
 
-// WithPriority says how urgent the call is; 0 is normal, more is more urgent. It
-// is recorded with the call; the waiting room is first come, first served.
+// WithPriority says how urgent the call is, and so its class in the waiting room:
+// from 50 critical, from 1 high, below 0 batch. 0 is that of the call's route. A
+// request may lower it with the header X-Holdfast-Priority and a class's name.
 func WithPriority(ctx context.Context, p int) context.Context {
 	return with(ctx, func(o *options) { o.priority = p })
 }

@@ -31,6 +31,7 @@ const (
 	headerTimeout    = "X-Holdfast-Timeout-Ms"
 	headerNoRetry    = "X-Holdfast-No-Retry"
 	headerNoFallback = "X-Holdfast-No-Fallback"
+	headerPriority   = "X-Holdfast-Priority"
 	headerRetryCount = "X-Stainless-Retry-Count"
 )
 

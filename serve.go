@@ -157,7 +157,7 @@ func (in *incoming) crowded() bool {
 
 // enter waits for a place inside.
 func (in *incoming) enter(ctx context.Context) (err error) {
-	err = in.route.door.EnterAs(ctx, &in.seat, admission.Ticket{Arrived: in.Arrived, CommitBy: in.CommitBy, Ready: in.ready})
+	err = in.route.door.EnterAs(ctx, &in.seat, in.ticket())
 	if err == nil {
 		in.place = &in.seat
 		in.event = call.Event{Kind: call.Queued, Wait: in.place.Wait()}
@@ -232,7 +232,7 @@ func (in *incoming) ended(o call.Outcome, status int, source, reason string) {
 		_ = in.body.Close()
 	}
 	if in.place != nil {
-		in.place.Leave()
+		in.place.LeaveAfter(in.used.Load())
 	}
 	in.settle()
 	if in.route != nil {

@@ -17,12 +17,26 @@ type Status struct {
 // RouteStatus is one route's share of a Status. Counts are since the Transport
 // was made.
 type RouteStatus struct {
-	Name    string `json:"name"`
-	Running int    `json:"running"` // calls inside, to the end of their bodies
-	Waiting int    `json:"waiting"` // calls in the waiting room
-	Calls   int64  `json:"calls"`   // calls ended
-	OK      int64  `json:"ok"`      // of these with class ok
-	Refused int64  `json:"refused"` // answered by Holdfast itself, not by a provider
+	Name     string        `json:"name"`
+	Running  int           `json:"running"`            // calls inside, to the end of their bodies
+	Waiting  int           `json:"waiting"`            // calls in the waiting room
+	Paused   bool          `json:"paused,omitempty"`   // nobody goes in
+	Draining bool          `json:"draining,omitempty"` // nobody may come
+	Classes  []QueueStatus `json:"classes,omitempty"`  // of the waiting room, the most important first
+	Calls    int64         `json:"calls"`              // calls ended
+	OK       int64         `json:"ok"`                 // of these with class ok
+	Refused  int64         `json:"refused"`            // answered by Holdfast itself, not by a provider
+}
+
+// QueueStatus is one class's share of a waiting room. Refusals are counted since
+// the Transport was made.
+type QueueStatus struct {
+	Class    string `json:"class"`              // critical, high, normal or batch
+	Waiting  int    `json:"waiting"`            // without calls that have been inside and came back
+	Standing bool   `json:"standing,omitempty"` // the queue does not shrink: of some tenant the newest calls go first
+	Full     int64  `json:"refused_full"`       // refused: too many were waiting
+	Timeout  int64  `json:"refused_timeout"`    // refused: the wait was too long, or would have been
+	Draining int64  `json:"refused_draining"`   // refused: the room was draining
 }
 
 // TargetStatus is one target's (and model's) share of a Status.

@@ -355,9 +355,7 @@ func (t *Transport) Status() Status {
 	m := t.memory
 	m.mu.Lock()
 	for name, d := range m.doors {
-		running, waiting := d.Stats()
-		n := m.tally[name]
-		s.Routes = append(s.Routes, RouteStatus{Name: name, Running: running, Waiting: waiting, Calls: n.calls.Load(), OK: n.ok.Load(), Refused: n.refused.Load()})
+		s.Routes = append(s.Routes, m.tally[name].status(name, d.Snapshot()))
 	}
 	posts := make([]*post, 0, len(m.posts))
 	for _, p := range m.posts {

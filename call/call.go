@@ -88,7 +88,7 @@ type Call struct {
 	CommitBy time.Time // zero: no deadline
 
 	ClientRetry int // X-Stainless-Retry-Count; 0 for a first try
-	Priority    int // the class asked for in the waiting room, 0 normal; a plain FIFO door does not read it
+	Priority    int // how urgent it is, from 50 critical, from 1 high, 0 normal, below 0 batch: its class in the waiting room
 }
 
 // Remaining returns the time left until CommitBy, or the given fallback when the
