@@ -77,6 +77,15 @@ microbench: ## one room at a time, with allocations; MICROCOUNT=10 for benchstat
 	@set -o pipefail; go test -run '^$$' -bench . -benchmem -benchtime $(MICROTIME) -count $(MICROCOUNT) ./... | { grep -v "no test files" || true; }
 	@cd bench && go test -run '^$$' -bench . -benchmem -benchtime $(MICROTIME) -count $(MICROCOUNT) ./policies
 
+# One scenario of `make soak`, by a part of its name, and where its tables go.
+SOAK ?= .
+SOAK_OUT ?= $(CURDIR)/bin/soak
+
+.PHONY: soak
+soak: build ## a million calls, streams, slow readers, traces, against bin/holdfast (half an hour)
+	cd gateway && HOLDFAST_SOAK=1 HOLDFAST_BINARY=$(CURDIR)/bin/holdfast SOAK_OUT=$(SOAK_OUT) SOAK_REQUESTS=$(SOAK_REQUESTS) \
+		SOAK_MINUTES=$(SOAK_MINUTES) SOAK_SPEED=$(SOAK_SPEED) go test -v -count=1 -timeout 90m -run '$(SOAK)' ./soak
+
 .PHONY: lint
 lint: ## golangci-lint with .golangci.yml (downloads it on first use)
 	@status=0; for m in $(MODULES); do echo "lint $$m"; \
@@ -94,7 +103,7 @@ fmt: ## gofmt every file
 .PHONY: docs
 docs: ## write the generated parts of docs/reference
 	HOLDFAST_WRITE_DOCS=1 go test -count=1 -run TestTheReferenceSays . ./provider/all
-	cd gateway && HOLDFAST_WRITE_DOCS=1 go test -count=1 -run TestTheReference ./admin ./cli ./config ./telemetry/...
+	cd gateway && HOLDFAST_WRITE_DOCS=1 go test -count=1 -run TestTheReference ./admin ./cli ./config ./soak ./telemetry/...
 
 .PHONY: tidy
 tidy: ## go mod tidy in every module
