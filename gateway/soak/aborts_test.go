@@ -42,6 +42,7 @@ func TestR15AThousandAbortsAtOnceReachTheProvider(t *testing.T) {
 	r.atMost("changes of circuits", sum(m, "holdfast_breaker_transitions_total"), "", 0)
 	r.atMost("goroutines more or less, 5 s after", apart(end.goroutines, start.goroutines), "", 10)
 	r.atMost("descriptors more or less, 5 s after", apart(end.descriptors, start.descriptors), "", 10)
+	r.atMost("connections kept for the provider", float64(end.connections), "", 256)
 }
 
 // leaveTogether opens calls, waits until all are at the provider, leaves, and

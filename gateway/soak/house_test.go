@@ -125,8 +125,10 @@ func (h *house) start(as string, args ...string) (first string, c *exec.Cmd) {
 
 // vitals are what a process holds.
 type vitals struct {
-	goroutines, descriptors int
-	rss, heap               int64 // bytes
+	goroutines  int
+	descriptors int   // besides those of connections to the provider
+	connections int   // to the provider
+	rss, heap   int64 // bytes
 }
 
 // operators is the client of everything that is not load.
@@ -159,11 +161,38 @@ func (h *house) collect() {
 }
 
 func (h *house) vitals() vitals {
-	m := h.metrics()
+	m, connections := h.metrics(), h.upstream()
 	return vitals{
-		goroutines: int(m["go_goroutines"]), descriptors: int(m["process_open_fds"]),
+		goroutines: int(m["go_goroutines"]), descriptors: int(m["process_open_fds"]) - connections, connections: connections,
 		rss: int64(m["process_resident_memory_bytes"]), heap: int64(m["go_memstats_heap_alloc_bytes"]),
 	}
+}
+
+// upstream is how many connections to the provider the gateway holds. A pool keeps
+// some of them for the next calls, as many as there were at once: they say nothing
+// about leaks as long as the pool has its size.
+func (h *house) upstream() (count int) {
+	own := map[string]bool{}
+	folder := fmt.Sprintf("/proc/%d/fd", h.gateway.Process.Pid)
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		h.t.Skip("no /proc to read descriptors from")
+	}
+	for _, entry := range entries {
+		link, _ := os.Readlink(filepath.Join(folder, entry.Name())) // it may be closed by now
+		if inode, ok := strings.CutPrefix(link, "socket:["); ok {
+			own[strings.TrimSuffix(inode, "]")] = true
+		}
+	}
+	port, _ := strconv.Atoi(h.provider[strings.LastIndexByte(h.provider, ':')+1:])
+	remote := fmt.Sprintf(":%04X", port)
+	table, _ := os.ReadFile("/proc/net/tcp")
+	for line := range strings.Lines(string(table)) {
+		if f := strings.Fields(line); len(f) > 9 && strings.HasSuffix(f[2], remote) && own[f[9]] {
+			count++
+		}
+	}
+	return count
 }
 
 // metrics are all series of the gateway, by name and labels as they are written.

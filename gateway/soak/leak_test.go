@@ -312,6 +312,7 @@ func TestR30AMillionMixedCallsLeaveNothingBehind(t *testing.T) {
 	r.atMost("goroutines more or less at the end", apart(end.goroutines, start.goroutines), "", 10)
 	r.note("descriptors at the start", float64(start.descriptors), "")
 	r.atMost("descriptors more or less at the end", apart(end.descriptors, start.descriptors), "", 10)
+	r.atMost("connections kept for the provider", float64(end.connections), "", 256)
 	if r.timely() {
 		r.note("live heap at the start", float64(start.heap)/mega, "MB")
 		r.note("live heap more at the end", float64(end.heap-start.heap)/mega, "MB")

@@ -56,6 +56,7 @@ func TestR1SteadyCallsLoseNothingAndLittleTime(t *testing.T) {
 	}
 	r.atMost("goroutines more or less, 5 s after", apart(end.goroutines, start.goroutines), "", 10)
 	r.atMost("descriptors more or less, 5 s after", apart(end.descriptors, start.descriptors), "", 10)
+	r.atMost("connections kept for the provider", float64(end.connections), "", 256)
 	if len(failures) > 0 {
 		t.Error(failures[0])
 	}

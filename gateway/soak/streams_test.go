@@ -60,6 +60,7 @@ func TestThousandsOfLiveStreamsFitIntoMemory(t *testing.T) {
 	r.note("memory per stream", float64(most-start.rss)/1024/float64(count), "kB")
 	r.atMost("goroutines more or less, 5 s after", apart(end.goroutines, start.goroutines), "", 10)
 	r.atMost("descriptors more or less, 5 s after", apart(end.descriptors, start.descriptors), "", 10)
+	r.atMost("connections kept for the provider", float64(end.connections), "", 256)
 	if heard.err != nil {
 		t.Error(heard.err)
 	}
