@@ -32,7 +32,7 @@ type RouteStatus struct {
 // the Transport was made.
 type QueueStatus struct {
 	Class    string `json:"class"`              // critical, high, normal or batch
-	Waiting  int    `json:"waiting"`            // without calls that have been inside and came back
+	Waiting  int    `json:"waiting"`            // calls in the waiting room
 	Standing bool   `json:"standing,omitempty"` // the queue does not shrink: of some tenant the newest calls go first
 	Full     int64  `json:"refused_full"`       // refused: too many were waiting
 	Timeout  int64  `json:"refused_timeout"`    // refused: the wait was too long, or would have been

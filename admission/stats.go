@@ -29,7 +29,7 @@ type Snapshot struct {
 // the Door was made.
 type ClassSnapshot struct {
 	Class    Class
-	Waiting  int   // without those that came back
+	Waiting  int   // those that came back included
 	Standing bool  // of some tenant the newest calls go in first
 	Full     int64 // refused: no room in the line
 	Timeout  int64 // refused: the wait was too long, or would have been
@@ -40,10 +40,14 @@ type ClassSnapshot struct {
 func (d *Door) Snapshot() Snapshot {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	back := [len(shares)]int{}
+	for _, p := range d.front {
+		back[p.class.index()]++
+	}
 	s := Snapshot{Running: d.running, Waiting: d.waiting, Paused: d.paused, Draining: d.draining}
 	for i, c := range Classes {
 		l, shed := &d.lanes[c.index()], d.shed[c.index()]
-		s.Classes[i] = ClassSnapshot{Class: c, Waiting: l.waiting, Standing: d.stands(l), Full: shed.full, Timeout: shed.timeout, Draining: shed.draining}
+		s.Classes[i] = ClassSnapshot{Class: c, Waiting: l.waiting + back[c.index()], Standing: d.stands(l), Full: shed.full, Timeout: shed.timeout, Draining: shed.draining}
 	}
 	return s
 }

@@ -16,6 +16,7 @@ import (
 type Config struct {
 	Status    func() Status                                                   // without recent failures, which the API adds
 	Breaker   func(target, action, reason string, during time.Duration) error // moves a circuit: open, close, reset
+	Queue     func(route, action string) error                                // moves a waiting room: pause, drain, resume
 	Effective func() (any, error)                                             // the configuration in force, secrets masked; nil: not shown
 	Reload    func() error                                                    // reads the file again; its error says what is wrong with it
 	Drain     func()                                                          // begins to end the process; returns at once

@@ -61,7 +61,7 @@ func open(t *testing.T, change func(*admin.Config)) *desk {
 		Status: func() admin.Status {
 			return admin.Status{Version: "v1", Started: time.Now(), Ready: true, Config: admin.File{File: "holdfast.yaml", Loaded: time.Now()}, Status: d.transport.Status()}
 		},
-		Breaker: d.transport.Breaker, Reload: func() error { return d.reloadErr }, Drain: func() { d.drained++ },
+		Breaker: d.transport.Breaker, Queue: d.transport.Queue, Reload: func() error { return d.reloadErr }, Drain: func() { d.drained++ },
 		Effective: func() (any, error) { return map[string]any{"version": 1}, nil },
 		Book:      d.book, Feed: d.feed, Token: func() call.Secret { return token }, Exposed: func() bool { return false },
 		Listen: "127.0.0.1:8081", Version: "v1", Heartbeat: 20 * time.Millisecond,
@@ -238,13 +238,14 @@ func (doc *document) check(method, path string, resp *http.Response, body string
 
 // filled is a documented path with something in its places.
 func filled(path string) string {
-	return strings.NewReplacer("{target}", "openai/gpt-4o", "{id}", "hf_1").Replace(path)
+	return strings.NewReplacer("{target}", "openai/gpt-4o", "{id}", "hf_1", "{route}", "chat").Replace(path)
 }
 
 func TestEveryAnswerIsInTheDocumentAndTheReverse(t *testing.T) {
 	d := open(t, nil)
 	doc := d.document()
 	d.remember("hf_1")
+	const queue = "/api/v1/queues/{route}/"
 	const breaker, reason = "/api/v1/breakers/{target}/", `{"reason":"maintenance","for":"30m"}`
 	for _, c := range []struct {
 		method, path, as, body string // as: how it is asked, when not filled(path)
@@ -254,6 +255,13 @@ func TestEveryAnswerIsInTheDocumentAndTheReverse(t *testing.T) {
 		{"GET", "/api/v1/status", "", "", 200, nil},
 		{"GET", "/api/v1/targets", "", "", 200, nil},
 		{"GET", "/api/v1/breakers", "", "", 200, nil},
+		{"GET", "/api/v1/queues", "", "", 200, nil},
+		{"POST", queue + "drain", "", "", 200, nil},
+		{"POST", queue + "pause", "", "", 200, nil},
+		{"POST", queue + "resume", "", "", 200, nil},
+		{"POST", queue + "drain", "/api/v1/queues/nobody/drain", "", 404, nil},
+		{"POST", queue + "pause", "/api/v1/queues/nobody/pause", "", 404, nil},
+		{"POST", queue + "resume", "/api/v1/queues/nobody/resume", "", 404, nil},
 		{"GET", "/api/v1/version", "", "", 200, nil},
 		{"GET", "/api/v1/config", "", "", 200, nil},
 		{"GET", "/api/v1/openapi.json", "", "", 200, nil},
@@ -392,6 +400,23 @@ func TestACircuitIsMovedByHandAndSaysWhoseHand(t *testing.T) {
 	}
 	if log := d.log.String(); !strings.Contains(log, `"action":"open","target":"openai/gpt-4o","reason":"maintenance","for":"30m0s"`) {
 		t.Errorf("the log does not say who did what: %s", log)
+	}
+}
+
+func TestAWaitingRoomIsHeldByHand(t *testing.T) {
+	d := open(t, nil)
+	for _, step := range []struct {
+		action           string
+		paused, draining bool
+	}{{"pause", true, false}, {"drain", true, true}, {"resume", false, false}} {
+		resp, text := d.ask("POST", "/api/v1/queues/chat/"+step.action, "")
+		var r holdfast.RouteStatus
+		if err := json.Unmarshal([]byte(text), &r); err != nil || resp.StatusCode != 200 || r.Name != "chat" || r.Paused != step.paused || r.Draining != step.draining {
+			t.Errorf("%s: %d %s", step.action, resp.StatusCode, text)
+		}
+	}
+	if log := d.log.String(); !strings.Contains(log, `"action":"pause queue","route":"chat"`) {
+		t.Errorf("the log does not say what was done: %s", log)
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/holdfast-gateway/holdfast"
 )
 
 // prefix is where the API stands.
@@ -42,6 +44,16 @@ func (a *API) table() []operation {
 			},
 		}
 	}
+	route := parameter{"route", "path", "string", "name of a route"}
+	rooms := func(action, summary, does string) operation {
+		return operation{
+			method: "POST", path: "/queues/{route}/" + action, id: action + "Queue", summary: summary, does: does + " Takes no body.",
+			parameters: []parameter{route}, gives: holdfast.RouteStatus{}, status: 200, problems: []int{404},
+			handle: func(w http.ResponseWriter, r *http.Request, args map[string]string) *problem {
+				return a.moveQueue(w, r, args["route"], action)
+			},
+		}
+	}
 	return []operation{
 		{method: "GET", path: "/breakers", id: "listBreakers", summary: "the circuits of all targets", gives: Breakers{}, status: 200, handle: a.listBreakers},
 		moves("close", "admit everything to a target", "Outcomes open nothing until it is opened or reset."),
@@ -64,6 +76,10 @@ func (a *API) table() []operation {
 			},
 			gives: liveEvent, status: 200, kind: "text/event-stream", problems: []int{400, 503}, handle: a.follow},
 		{method: "GET", path: "/openapi.json", id: "showDocument", summary: "this document", gives: map[string]any{}, status: 200, handle: a.showDocument},
+		{method: "GET", path: "/queues", id: "listQueues", summary: "the waiting rooms of all routes", gives: Queues{}, status: 200, handle: a.listQueues},
+		rooms("drain", "refuse new calls of a route", "Those that wait or are inside go on, to their ends."),
+		rooms("pause", "let no call of a route in", "Calls wait as long as they may and are refused then. Those that are inside go on."),
+		rooms("resume", "end a pause and a drain", "What waits goes in."),
 		{method: "GET", path: "/requests", id: "listRequests", summary: "recent calls, the newest first",
 			parameters: []parameter{
 				{"class", "query", "string", "how they ended: a class of failure, or ok"},

@@ -60,6 +60,11 @@ type Move struct {
 	For    string `json:"for,omitempty" doc:"how long, as 30m or 2h, at most 720h; absent: until another action. After open it is probed, after close it is reset"`
 }
 
+// Queues are the waiting rooms of all routes.
+type Queues struct {
+	Queues []holdfast.RouteStatus `json:"queues"`
+}
+
 // Requests are recent calls.
 type Requests struct {
 	Requests   []explain.Summary `json:"requests" doc:"the newest first"`

@@ -87,6 +87,7 @@ func New(out, errs io.Writer, version string) *cobra.Command {
 func (p *program) commands() []*cobra.Command {
 	return []*cobra.Command{
 		p.breaker(),
+		p.queue(),
 		p.config(),
 		p.demo(),
 		p.doctor(),

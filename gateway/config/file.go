@@ -328,6 +328,10 @@ type Route struct {
 	// Breaker says when the circuits of this route's targets open.
 	Breaker breaker.Config `yaml:"breaker,policy"`
 
+	// Priority is that of calls whose key has none: from 50 they are critical, from
+	// 1 high, below 0 batch; default 0, normal.
+	Priority int `yaml:"priority" min:"-100" max:"100"`
+
 	// Queue is this route's waiting room.
 	Queue admission.Config `yaml:"queue,policy"`
 

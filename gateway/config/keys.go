@@ -36,7 +36,8 @@ type ClientKey struct {
 	// Budget is what the key may spend.
 	Budget Budget `yaml:"budget"`
 
-	// Priority is the key's class in the waiting room; default 0, the normal one.
+	// Priority says how its calls wait: from 50 they are critical, from 1 high, below
+	// 0 batch; default 0: as their route says.
 	Priority int `yaml:"priority" min:"-100" max:"100"`
 
 	// Expires is the day (2027-01-31, at 00:00 UTC) or the moment

@@ -397,7 +397,7 @@ func (f *File) holdfast(env environment) (holdfast.Config, error) {
 func (f *File) routeOf(r Route) holdfast.Route {
 	route := holdfast.Route{
 		Name: r.Name, Models: r.models(), Paths: r.Match.Path,
-		Timeout: r.Timeout, Retry: r.Retry, Queue: r.Queue,
+		Timeout: r.Timeout, Retry: r.Retry, Priority: r.Priority, Queue: r.Queue,
 		Recovery: r.Recovery, ClientRetries: r.ClientRetries, TerminalStatus: r.TerminalStatus, OnPolicyViolation: r.OnPolicyViolation,
 		ErrorCodes: r.ErrorCodes,
 	}

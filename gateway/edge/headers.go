@@ -26,7 +26,7 @@ var kept = []string{
 }
 
 // listened are the headers by which a caller speaks to the gateway.
-var listened = []string{"X-Holdfast-Timeout-Ms", "X-Holdfast-No-Retry", "X-Holdfast-No-Fallback"}
+var listened = []string{"X-Holdfast-Timeout-Ms", "X-Holdfast-No-Retry", "X-Holdfast-No-Fallback", "X-Holdfast-Priority"}
 
 // isOurs reports whether a header speaks in the gateway's name, in any spelling:
 // servers behind us may take an underscore for a hyphen.

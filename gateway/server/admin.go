@@ -40,7 +40,7 @@ func (s *Server) openDesk(file *config.File) {
 	exposed := !config.IsLoopback(host)
 	now := func() config.Admin { return s.current.Load().file.Admin }
 	s.api = admin.New(admin.Config{
-		Status: s.look, Breaker: s.transport.Breaker, Reload: s.Reload, Drain: s.askToEnd,
+		Status: s.look, Breaker: s.transport.Breaker, Queue: s.transport.Queue, Reload: s.Reload, Drain: s.askToEnd,
 		Effective: s.effective,
 		Book:      s.book, Feed: s.feed,
 		Token:   func() call.Secret { return now().Token },

@@ -237,7 +237,7 @@ func TestPromtoolFindsTheMetricsClean(t *testing.T) {
 	}
 	m := telemetry.NewMetrics(telemetry.Sources{
 		Status: func() holdfast.Status {
-			return holdfast.Status{Routes: []holdfast.RouteStatus{{Name: "chat"}}, Targets: []holdfast.TargetStatus{{Name: "a", Permits: 1,
+			return holdfast.Status{Routes: []holdfast.RouteStatus{{Name: "chat", Classes: []holdfast.QueueStatus{{Class: "normal"}}}}, Targets: []holdfast.TargetStatus{{Name: "a", Permits: 1,
 				Quotas: []holdfast.QuotaStatus{{Key: "k", Limit: "tpm", Allowed: 1, Waste: 0.5}}}},
 				Limits: []holdfast.LimitStatus{{Name: "key"}}, Budgets: []spend.Status{{Name: "key alice"}}}
 		},

@@ -28,7 +28,7 @@ func newStatusCollector(f *families, s Sources) *statusCollector {
 		inFlight:   f.read("gauge", "holdfast_attempts_in_flight", "Attempts under way at a target, to the end of their bodies.", "target"),
 		permits:    f.read("gauge", "holdfast_concurrency_limit", "Attempts that a target may carry at once; absent when unlimited.", "target"),
 		running:    f.read("gauge", "holdfast_queue_running", "Calls inside, to the end of their answers.", "route"),
-		waiting:    f.read("gauge", "holdfast_queue_waiting", "Calls in the waiting room.", "route"),
+		waiting:    f.read("gauge", "holdfast_queue_waiting", "Calls in the waiting room, by class: critical, high, normal, batch.", "route", "class"),
 		lost:       f.read("counter", "holdfast_telemetry_dropped_total", "Log lines and spans that were lost, because nobody took them fast enough. sink is log or traces.", "sink"),
 		withheld:   f.read("counter", "holdfast_log_lines_suppressed_total", "Log lines of a kind that came too often; a line says how many."),
 		decisions:  f.read("counter", "holdfast_ratelimit_decisions_total", "What a limit said to calls: admitted, refused, full (too many under way), shadow (it would have refused), or spared (another limit refused).", "limit", "decision"),
@@ -69,7 +69,9 @@ func (c *statusCollector) Collect(to chan<- prometheus.Metric) {
 	s := c.status()
 	for _, r := range s.Routes {
 		gauge(c.running, float64(r.Running), r.Name)
-		gauge(c.waiting, float64(r.Waiting), r.Name)
+		for _, class := range r.Classes {
+			to <- prometheus.MustNewConstMetric(c.waiting, prometheus.GaugeValue, float64(class.Waiting), r.Name, class.Class)
+		}
 	}
 	c.limits(to, s)
 	c.quotas(to, s)

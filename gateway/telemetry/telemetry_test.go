@@ -113,7 +113,7 @@ func TestTheStatusBecomesGauges(t *testing.T) {
 		Withheld: func() int64 { return 7 },
 		Status: func() holdfast.Status {
 			return holdfast.Status{
-				Routes: []holdfast.RouteStatus{{Name: "chat", Running: 2, Waiting: 1}},
+				Routes: []holdfast.RouteStatus{{Name: "chat", Running: 2, Waiting: 1, Classes: []holdfast.QueueStatus{{Class: "batch", Waiting: 1}}}},
 				Limits: []holdfast.LimitStatus{
 					{Name: "key", Of: "alice", Full: 4, Counts: ratelimit.Stats{Counts: ratelimit.Counts{Admitted: 5, Refused: 1}, Keys: 1}},
 					{Name: "key", Of: "bob", Counts: ratelimit.Stats{Counts: ratelimit.Counts{Admitted: 7}, Keys: 1}},
@@ -134,7 +134,7 @@ func TestTheStatusBecomesGauges(t *testing.T) {
 	})
 	text := exposition(t, m)
 	has(t, text,
-		`holdfast_queue_running{route="chat"} 2`, `holdfast_queue_waiting{route="chat"} 1`,
+		`holdfast_queue_running{route="chat"} 2`, `holdfast_queue_waiting{class="batch",route="chat"} 1`,
 		`holdfast_breaker_state{target="a/m"} 1`, `holdfast_breaker_state{target="b"} 2`,
 		`holdfast_attempts_in_flight{target="a/m"} 2`, `holdfast_concurrency_limit{target="a/m"} 8`,
 		`holdfast_retry_budget_remaining_ratio{target="a/m"} 0.5`, `holdfast_telemetry_dropped_total{sink="log"} 3`,
