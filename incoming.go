@@ -368,7 +368,7 @@ func retryCount(h http.Header) int {
 
 func (in *incoming) hash() [sha256.Size]byte {
 	if !in.hashed {
-		in.digest, in.hashed = retry.Digest(in.Body), true
+		in.digest, in.hashed = retry.Digest(in.req.URL.RequestURI(), in.Body), true
 	}
 	return in.digest
 }

@@ -256,6 +256,32 @@ func TestAToolIsRepeatedOnlyWhereItCannotHaveActed(t *testing.T) {
 	}
 }
 
+// TestTheSameBodyAtAnotherPathIsNoRetry: a path may name the tool or the model.
+func TestTheSameBodyAtAnotherPathIsNoRetry(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		tool := all.ByName("http")
+		c := holdfast.Config{Routes: []holdfast.Route{{Name: "tools", Paths: []string{"/tools"}, Targets: []holdfast.Target{of(tool, "")}}}}
+		w := town(t, c, tool)
+		_ = w.sims["http"].SetDials(sim.Dials{Fault: "429-quota"})
+		for _, asked := range []struct {
+			path  string
+			retry bool
+		}{{"/tools/weather", false}, {"/tools/maps", false}, {"/tools/weather", true}} {
+			before := w.attempts("http")
+			req, _ := http.NewRequestWithContext(t.Context(), "POST", "http://app.invalid"+asked.path, strings.NewReader(`{"q":1}`))
+			resp, err := w.hf.RoundTrip(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _ = io.Copy(io.Discard, resp.Body)
+			_ = resp.Body.Close()
+			if n := w.attempts("http") - before; (n == 1) != asked.retry {
+				t.Errorf("%s: %d attempts, taken for a retry: %t, want %t", asked.path, n, n == 1, asked.retry)
+			}
+		}
+	})
+}
+
 func TestAToolStandsAtThePathOfItsRoute(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		weather, maps := all.ByName("http"), of(all.ByName("http"), "")

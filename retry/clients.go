@@ -2,14 +2,15 @@ package retry
 
 import (
 	"crypto/sha256"
+	"io"
 	"sync"
 	"time"
 )
 
 // Clients remembers for a few seconds, and for as long as it was told to wait,
-// which client was told that which body failed for good. The same again is a client that retries by itself: it gets
-// one attempt and no retry of ours, or three of theirs times three of ours
-// would be nine.
+// which client was told that which request failed for good. The same again is a
+// client that retries by itself: it gets one attempt and no retry of ours, or
+// three of theirs times three of ours would be nine.
 //
 // It holds a bounded number of failures and forgets the oldest first. It is
 // safe for concurrent use.
@@ -45,11 +46,19 @@ func NewClients(size int, ttl time.Duration) *Clients {
 	return &Clients{ttl: ttl, slots: make([]failure, size), places: map[who]int{}}
 }
 
-// Digest returns the digest of a request body that Failed and Seen compare:
-// SHA-256, so that no client can make another's body look like its own.
-func Digest(body []byte) [sha256.Size]byte { return sha256.Sum256(body) }
+// Digest returns the digest of a request that Failed and Seen compare: of its
+// path and query, which may hold the model or the tool, and its body. SHA-256, so
+// that no client can make another's request look like its own.
+func Digest(uri string, body []byte) (sum [sha256.Size]byte) {
+	h := sha256.New()
+	_, _ = io.WriteString(h, uri) // a hash never fails
+	_, _ = h.Write([]byte{0})     // which no path holds
+	_, _ = h.Write(body)
+	h.Sum(sum[:0])
+	return sum
+}
 
-// Failed says that the call of a client (call.Call.Client) with a body of that
+// Failed says that the call of a client (call.Call.Client) with that
 // digest was answered with an error and will not be tried again by us. wait is
 // what it was told to wait, 0 for nothing: one that comes back then is retrying.
 func (c *Clients) Failed(client string, digest [sha256.Size]byte, wait time.Duration) {

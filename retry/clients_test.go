@@ -12,7 +12,7 @@ import (
 func TestAClientIsRememberedWithItsBodyForTheTTL(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := NewClients(0, 0)
-		body := Digest([]byte(`{"model":"m"}`))
+		body := Digest("/v1/x", []byte(`{"model":"m"}`))
 		if c.Recent() || c.Seen("ada", body) {
 			t.Error("something is remembered before anything failed")
 		}
@@ -23,7 +23,10 @@ func TestAClientIsRememberedWithItsBodyForTheTTL(t *testing.T) {
 		if c.Seen("bob", body) {
 			t.Error("another client is taken for the one that failed")
 		}
-		if c.Seen("ada", Digest([]byte(`{"model":"n"}`))) {
+		if c.Seen("ada", Digest("/v1/y", []byte(`{"model":"m"}`))) {
+			t.Error("the same body at another path is taken for a retry")
+		}
+		if c.Seen("ada", Digest("/v1/x", []byte(`{"model":"n"}`))) {
 			t.Error("another body is taken for the one that failed")
 		}
 		time.Sleep(5 * time.Second)
@@ -40,7 +43,7 @@ func TestAClientIsRememberedWithItsBodyForTheTTL(t *testing.T) {
 func TestAClientThatWasToldToWaitIsRememberedUntilItComesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := NewClients(0, 0)
-		paced, other := Digest([]byte("paced")), Digest([]byte("other"))
+		paced, other := Digest("/v1/x", []byte("paced")), Digest("/v1/x", []byte("other"))
 		c.Failed("ada", paced, 20*time.Second)
 		c.Failed("ada", other, 0)
 		time.Sleep(25 * time.Second)
@@ -59,7 +62,7 @@ func TestAClientThatWasToldToWaitIsRememberedUntilItComesBack(t *testing.T) {
 
 func TestTheOldestFailureIsForgottenFirstAndARepeatedOneIsNew(t *testing.T) {
 	c := NewClients(3, time.Hour)
-	digest := func(i int) [32]byte { return Digest(fmt.Append(nil, i)) }
+	digest := func(i int) [32]byte { return Digest("/v1/x", fmt.Append(nil, i)) }
 	for i := range 3 {
 		c.Failed("ada", digest(i), 0)
 	}
@@ -152,9 +155,9 @@ func TestClientsAreSafeForConcurrentUse(t *testing.T) {
 
 func BenchmarkSeen(b *testing.B) {
 	c := NewClients(0, 0)
-	digest := Digest([]byte("x"))
+	digest := Digest("/v1/x", []byte("x"))
 	for i := range 4096 {
-		c.Failed("client", Digest(fmt.Append(nil, i)), 0)
+		c.Failed("client", Digest("/v1/x", fmt.Append(nil, i)), 0)
 	}
 	b.ReportAllocs()
 	for b.Loop() {

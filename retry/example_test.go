@@ -41,9 +41,9 @@ func ExampleClients() {
 	failures := retry.NewClients(4096, 5*time.Second)
 	body := []byte(`{"model":"m","messages":[]}`)
 
-	failures.Failed("client-a", retry.Digest(body), 0)
-	fmt.Println(failures.Seen("client-a", retry.Digest(body)))
-	fmt.Println(failures.Seen("client-b", retry.Digest(body)))
+	failures.Failed("client-a", retry.Digest("/v1/responses", body), 0)
+	fmt.Println(failures.Seen("client-a", retry.Digest("/v1/responses", body)))
+	fmt.Println(failures.Seen("client-b", retry.Digest("/v1/responses", body)))
 	// Output:
 	// true
 	// false
