@@ -256,6 +256,24 @@ func TestUnderOverloadThoseServedHaveWaitedLittle(t *testing.T) {
 	}
 }
 
+func TestTheRoomServesAllSoonAfterAnOverload(t *testing.T) {
+	for seed := range seeds() {
+		flood, calm := &customer{rate: 100}, &customer{rate: 8}
+		synctest.Test(t, func(*testing.T) {
+			d := newDoor(admission.Config{Running: 10})
+			r := rand.New(rand.NewPCG(seed, 5))
+			var calls sync.WaitGroup
+			flood.offer(d, r, 20*time.Second, &calls)
+			time.Sleep(2 * time.Second)
+			calm.offer(d, r, time.Minute, &calls)
+			calls.Wait()
+		})
+		if len(calm.took)*100 < calm.offered*98 {
+			t.Errorf("seed %d: %d of %d calls were served at 80 %% load, 2 s after an overload; want 98 %%", seed, len(calm.took), calm.offered)
+		}
+	}
+}
+
 // needs is a call that needs so much of its time once it is inside.
 type needs time.Duration
 
