@@ -249,7 +249,11 @@ func near(a, b int) bool { return max(a, b)-min(a, b) <= 10 }
 func (h *house) quiet() vitals {
 	h.rest()
 	last := h.vitals()
-	for same, i := 0, 0; same < 5 && i < 100; i++ {
+	calm, most := 5, 100
+	if !soaking() {
+		calm, most = 2, 10
+	}
+	for same, i := 0, 0; same < calm && i < most; i++ {
 		time.Sleep(100 * time.Millisecond)
 		h.rest()
 		now := h.vitals()

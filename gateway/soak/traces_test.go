@@ -257,7 +257,7 @@ func beside(results []played, seen []sim.Attempt) (times []time.Duration, failed
 // bursty, and one of conversations go at once through the gateway and straight to a
 // provider with the waiting times of true ones.
 func TestR36ATraceBelowCapacityLosesNothing(t *testing.T) {
-	times, most := sized(t, speed, 20, 20), sized(t, "", 1<<20, 60)
+	times, most := sized(t, speed, 20, 200), sized(t, "", 1<<20, 40)
 	code, where := codeTrace(t)
 	traces := []struct {
 		name, where string
@@ -324,7 +324,7 @@ func (a arrival) service() time.Duration {
 // capacity its bursts exceed. What a perfect waiting room of the same size would
 // have served is served.
 func TestR36BurstsAboveCapacityAreShedCleanly(t *testing.T) {
-	times, most := sized(t, speed, 20, 20), sized(t, "", 1<<20, 80)
+	times, most := sized(t, speed, 20, 200), sized(t, "", 1<<20, 80)
 	code, where := codeTrace(t)
 	list := faster(code, times, most)
 	h := open(t, fmt.Sprintf(`
