@@ -31,8 +31,8 @@ type Config struct {
 	MaxDepth int
 }
 
-// standing is how long a queue must not shrink to be a standing one: half of the
-// longest wait, at most a second.
+// standing is how long waits must be long for a queue to be a standing one: half
+// of the longest wait, at most a second.
 func (c *Config) standing() time.Duration { return min(c.MaxWait/2, time.Second) }
 
 // WithDefaults returns c with every zero field replaced by its default.

@@ -6,8 +6,9 @@
 // has its share of those that go in from the line. Inside a class tenants take
 // turns by the tokens that they cost, as estimated at the door and corrected when
 // the call has ended. Inside a tenant the oldest goes first; but while a queue
-// stands, which is when for a second nobody has gone in soon, the newest does:
-// most of the old ones would get their answers too late.
+// stands, which is when for a second nobody could go in without having waited for
+// half of what calls may, the newest does: most of the old ones would give up
+// before it is their turn.
 //
 // A call that cannot go in waits, for a short time that is bounded by its
 // deadline, and never in a line longer than the door allows. When the line moves

@@ -152,15 +152,17 @@ func (f *flow) nth(i int, now time.Time, c *Config) *Place {
 // to their ends all at once.
 func (f *flow) watch(now time.Time, c *Config) {
 	switch {
-	case len(f.line) == 0, !f.stands(now, c) && now.Sub(f.line[0].since) < c.standing()/10:
+	case len(f.line) == 0, !f.stands(now, c) && now.Sub(f.line[0].since) < c.MaxWait/2:
 		f.above = time.Time{}
 	case f.above.IsZero():
 		f.above = now
 	}
 }
 
-// stands reports whether there is a standing queue: for an interval no call has
-// gone in, in order, without waiting for more than a tenth of it.
+// stands reports whether there is a standing queue: for an interval no call could
+// go in, in order, without having waited for half of what it may. A shorter wait
+// says nothing: at nine tenths of what a room can serve there are such waits for
+// seconds, and they end by themselves.
 func (f *flow) stands(now time.Time, c *Config) bool {
 	return !f.above.IsZero() && now.Sub(f.above) >= c.standing()
 }
