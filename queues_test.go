@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -71,6 +72,14 @@ func TestUrgentCallsGoInFirst(t *testing.T) {
 				all.Wait()
 			})
 		})
+	}
+}
+
+func TestAPriorityBeyondTheScaleIsAMistake(t *testing.T) {
+	c := route(to("primary", "gpt"))
+	c.Routes[0].Priority = 101
+	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "priority: 101 is not between -100 and 100") {
+		t.Errorf("Validate: %v", err)
 	}
 }
 

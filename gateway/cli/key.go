@@ -74,7 +74,7 @@ func (p *program) keyNew() *cobra.Command {
 	c.Flags().StringSliceVar(&k.routes, "routes", nil, "the `routes` it may use, with commas between; none: all")
 	c.Flags().StringSliceVar(&k.models, "models", nil, "the `models` it may ask for, with commas between; none: all")
 	c.Flags().StringVar(&k.expires, "expires", "", "the `day` or moment from which on it opens nothing, or a time from now (720h)")
-	c.Flags().IntVar(&k.priority, "priority", 0, "its `class` in the waiting room")
+	c.Flags().IntVar(&k.priority, "priority", 0, "how `urgent` its calls are: from 50 critical, from 1 high, below 0 batch")
 	c.Flags().BoolVar(&write, "write", false, "put its lines into the file, which keeps its comments")
 	return c
 }

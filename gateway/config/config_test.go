@@ -145,6 +145,7 @@ func TestTheFileBecomesWhatItSays(t *testing.T) {
 		{"breaker of the route at its targets", chat.Targets[0].Breaker.SlowAfter, 4 * time.Second},
 		{"breaker's switched off cause", chat.Targets[0].Breaker.Consecutive, -1},
 		{"slow ratio in percent", chat.Targets[0].Breaker.SlowRatio, 0.8},
+		{"priority", chat.Priority, 10},
 		{"queue", chat.Queue.Running, 20},
 		{"waiting places", chat.Queue.MaxDepth, 100},
 		{"wait", chat.Queue.MaxWait, time.Second},
