@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -547,4 +548,29 @@ func TestRefusalsAreCountedByClassAndReason(t *testing.T) {
 			t.Error("a timeout says the line was full")
 		}
 	})
+}
+
+func ExampleClassOf() {
+	door := admission.NewDoor("chat", admission.Config{Running: 1, MaxDepth: 1})
+	inside, _ := door.Enter(context.Background(), admission.Ticket{})
+
+	var batch, urgent sync.WaitGroup
+	batch.Go(func() {
+		_, err := door.Enter(context.Background(), admission.Ticket{Class: admission.ClassOf(-10)})
+		fmt.Println("batch:", err)
+	})
+	for _, waiting := door.Stats(); waiting == 0; _, waiting = door.Stats() {
+		runtime.Gosched()
+	}
+	urgent.Go(func() {
+		place, err := door.Enter(context.Background(), admission.Ticket{Class: admission.ClassOf(100)})
+		fmt.Println("critical:", err)
+		place.Leave()
+	})
+	batch.Wait() // its room in the line was taken
+	inside.Leave()
+	urgent.Wait()
+	// Output:
+	// batch: admission: too many calls are waiting (route chat, retry after 1s)
+	// critical: <nil>
 }
