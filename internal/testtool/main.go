@@ -55,7 +55,7 @@ func run(ctx context.Context, modules []string, out io.Writer) int {
 
 // testModule runs one module's tests and feeds their events to s.
 func testModule(ctx context.Context, module string, s *summary) {
-	cmd := exec.CommandContext(ctx, "go", "test", "-race", "-timeout=10m", "-json", "./...")
+	cmd := exec.CommandContext(ctx, "go", "test", "-race", "-timeout=20m", "-json", "./...")
 	cmd.Dir = module
 	// Interrupt before kill: the go command then stops the tests it started.
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
