@@ -45,7 +45,9 @@ func TestThousandsOfLiveStreamsFitIntoMemory(t *testing.T) {
 	used = h.cpu() - used
 	end := h.back(start)
 
-	r.atLeast("streams that were live at once", float64(live), "", float64(count))
+	if r.timely() {
+		r.atLeast("streams that were live at once", float64(live), "", float64(count))
+	}
 	r.atMost("streams that failed", float64(heard.failed), "", 0)
 	r.note("events that callers read", float64(heard.events), "")
 	r.atMost("events that were lost (the opening one of each stream included)", float64(int64(count*(tokens+1))-heard.events), "", 0)
