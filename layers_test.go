@@ -31,7 +31,7 @@ var (
 	vocabulary   = []string{"call"}
 	nothing      = []string(nil)
 	whole        = []string{"..."}
-	testImports  = []string{"sim", "fault", "internal/pipenet", "internal/wanted", "stream"}
+	testImports  = []string{"sim", "fault", "internal/pipenet", "internal/process", "internal/wanted", "stream"}
 	frontDoorFor = []string{
 		"http1", "call", "dialect/*", "stream", "provider", "provider/*", "fault", "chaos",
 		"ratelimit", "admission", "timeout", "dispatch", "retry", "breaker", "concurrency", "quota", "target",
@@ -87,6 +87,7 @@ var layers = []layer{
 	// Made for tests and demonstrations.
 	{folder: "sim", imports: []string{"fault", "call", "dialect/*"}},
 	{folder: "internal/pipenet", imports: nothing},
+	{folder: "internal/process", imports: nothing},
 	{folder: "internal/testtool", imports: nothing},
 	{folder: "internal/wanted", imports: nothing},
 	{folder: "examples/...", imports: whole},

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	watch "github.com/holdfast-gateway/holdfast/internal/process"
 )
 
 // process is a child in a process group of its own, so that stop ends it with
@@ -100,7 +100,7 @@ func (p *process) cpu() (time.Duration, error) {
 }
 
 // cpuOf asks the process's CPU clock, which counts what /proc/PID/stat counts
-// in nanoseconds instead of ticks of 10 ms; where there is none, that file.
+// in nanoseconds instead of ticks of 10 ms; where there is none, the ticks.
 func cpuOf(pid int) (time.Duration, error) {
 	const scheduled = 2 // CPUCLOCK_SCHED of the kernel: user and system
 	clock := int32(^pid<<3 | scheduled)
@@ -108,39 +108,18 @@ func cpuOf(pid int) (time.Duration, error) {
 	if err := unix.ClockGettime(clock, &ts); err == nil {
 		return time.Duration(ts.Nano()), nil
 	}
-	return cpuFromStat(pid)
-}
-
-// cpuFromStat reads fields 14 and 15, user and system, in ticks of 10 ms.
-func cpuFromStat(pid int) (time.Duration, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, err
-	}
-	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
-	if len(fields) < 13 {
-		return 0, errors.New("a short /proc/PID/stat")
-	}
-	user, _ := strconv.ParseInt(fields[11], 10, 64)
-	system, _ := strconv.ParseInt(fields[12], 10, 64)
-	return time.Duration(user+system) * 10 * time.Millisecond, nil
+	return watch.Time(pid)
 }
 
 // rss is the resident memory of the process and its children, in bytes.
 func (p *process) rss() (int64, error) {
 	var sum int64
 	for _, pid := range p.family() {
-		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-		if err != nil {
-			return 0, err
-		}
-		_, rest, _ := strings.Cut(string(text), "VmRSS:")
-		kilobytes, _, _ := strings.Cut(strings.TrimSpace(rest), " ")
-		n, err := strconv.ParseInt(kilobytes, 10, 64)
+		n, err := watch.Memory(pid)
 		if err != nil {
 			return 0, fmt.Errorf("memory of process %d: %w", pid, err)
 		}
-		sum += n << 10
+		sum += n
 	}
 	return sum, nil
 }

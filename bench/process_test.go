@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	watch "github.com/holdfast-gateway/holdfast/internal/process"
 )
 
 func TestTheCPUAndMemoryOfChildrenCount(t *testing.T) {
@@ -37,7 +39,7 @@ func TestBothWaysOfReadingCPUTimeAgree(t *testing.T) {
 	for begin := time.Now(); time.Since(begin) < 50*time.Millisecond; { // so that there is something to read
 	}
 	clock, clockErr := cpuOf(os.Getpid())
-	stat, statErr := cpuFromStat(os.Getpid())
+	stat, statErr := watch.Time(os.Getpid())
 	if clockErr != nil || statErr != nil {
 		t.Fatal(clockErr, statErr)
 	}

@@ -1,7 +1,6 @@
 package admin_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,7 +12,6 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -24,6 +22,7 @@ import (
 	"github.com/holdfast-gateway/holdfast/call"
 	"github.com/holdfast-gateway/holdfast/gateway/admin"
 	"github.com/holdfast-gateway/holdfast/gateway/explain"
+	"github.com/holdfast-gateway/holdfast/internal/process"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -40,12 +39,12 @@ type desk struct {
 	server    *httptest.Server
 	reloadErr error
 	drained   int
-	log       *lines
+	log       *process.Text
 }
 
 func open(t *testing.T, change func(*admin.Config)) *desk {
 	t.Helper()
-	d := &desk{t: t, book: explain.NewBook(explain.Limits{}), feed: explain.NewFeed(128), log: &lines{}}
+	d := &desk{t: t, book: explain.NewBook(explain.Limits{}), feed: explain.NewFeed(128), log: &process.Text{}}
 	target := func(name string) holdfast.Target {
 		return holdfast.Target{Name: name, Provider: "openai", Vendor: "openai", BaseURL: "http://127.0.0.1:1", Model: "gpt-4o", Keys: []holdfast.Key{{Name: "key1", Secret: "sk-canary"}}}
 	}
@@ -78,24 +77,6 @@ func open(t *testing.T, change func(*admin.Config)) *desk {
 		_ = d.transport.Close()
 	})
 	return d
-}
-
-// lines is a log that tests read while it is written.
-type lines struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }
 
 // ask sends one request; headers are "Name: value", and replace the token.

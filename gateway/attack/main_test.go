@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -24,6 +25,7 @@ import (
 	"time"
 
 	"github.com/holdfast-gateway/holdfast/gateway/cli"
+	"github.com/holdfast-gateway/holdfast/internal/process"
 )
 
 const (
@@ -167,29 +169,11 @@ type gateway struct {
 	dir     string
 	file    string
 	process *exec.Cmd
-	out     lines
-	stderr  lines
+	out     process.Text
+	stderr  process.Text
 	reading sync.WaitGroup
 	ended   sync.Once
-	answers lines // everything that callers and operators were told
-}
-
-// lines is a text that is written and read at once.
-type lines struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
+	answers process.Text // everything that callers and operators were told
 }
 
 // settings is a file with two client keys, an admin token and a provider, all
@@ -408,24 +392,29 @@ func (g *gateway) raw(text string) string {
 
 // rss is the memory that the gateway holds, in bytes.
 func (g *gateway) rss() int64 {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", g.process.Process.Pid))
+	g.t.Helper()
+	g.onLinux()
+	n, err := process.Memory(g.process.Process.Pid)
 	if err != nil {
-		g.t.Skip("no /proc to read memory from")
+		g.t.Fatalf("the gateway's memory: %v\n%s", err, g.stderr.String())
 	}
-	fields := strings.Fields(string(text))
-	pages, _ := strconv.ParseInt(fields[1], 10, 64)
-	return pages * int64(os.Getpagesize())
+	return n
 }
 
 // cpu is the processor time that the gateway has used.
 func (g *gateway) cpu() time.Duration {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", g.process.Process.Pid))
+	g.t.Helper()
+	g.onLinux()
+	d, err := process.Time(g.process.Process.Pid)
 	if err != nil {
-		g.t.Skip("no /proc to read processor time from")
+		g.t.Fatalf("the gateway's processor time: %v\n%s", err, g.stderr.String())
 	}
-	_, rest, _ := strings.Cut(string(text), ") ")
-	fields := strings.Fields(rest)
-	user, _ := strconv.ParseInt(fields[11], 10, 64)
-	system, _ := strconv.ParseInt(fields[12], 10, 64)
-	return time.Duration(user+system) * 10 * time.Millisecond
+	return d
+}
+
+// onLinux skips what looks at the gateway from outside, elsewhere than on Linux.
+func (g *gateway) onLinux() {
+	if runtime.GOOS != "linux" {
+		g.t.Skip("processes are looked at below /proc, which is Linux's")
+	}
 }

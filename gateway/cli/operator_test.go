@@ -1,7 +1,6 @@
 package cli_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"net/http/httptest"
@@ -15,25 +14,11 @@ import (
 	"github.com/holdfast-gateway/holdfast/gateway/admin"
 	"github.com/holdfast-gateway/holdfast/gateway/cli"
 	"github.com/holdfast-gateway/holdfast/gateway/explain"
+	"github.com/holdfast-gateway/holdfast/internal/process"
 )
 
 // output is what a command prints, read while it runs.
-type output struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
-}
+type output struct{ process.Text }
 
 func (o *output) wait(t *testing.T, text string) {
 	t.Helper()

@@ -20,6 +20,7 @@ import (
 	"github.com/holdfast-gateway/holdfast/gateway/config"
 	"github.com/holdfast-gateway/holdfast/gateway/server"
 	"github.com/holdfast-gateway/holdfast/gateway/telemetry"
+	"github.com/holdfast-gateway/holdfast/internal/process"
 	"github.com/holdfast-gateway/holdfast/sim"
 )
 
@@ -31,29 +32,11 @@ type gateway struct {
 	t        *testing.T
 	file     string
 	provider *sim.Provider
-	log      *lines
+	log      *process.Text
 	stop     context.CancelFunc
 	now      chan struct{}
 	ended    chan error
 	finish   func() error
-}
-
-// lines is a log that tests read while it is written.
-type lines struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }
 
 const head = `version: 1
@@ -66,7 +49,7 @@ admin:
 // address.
 func start(t *testing.T, configuration string, o server.Options) *gateway {
 	t.Helper()
-	g := &gateway{t: t, log: &lines{}, now: make(chan struct{}), ended: make(chan error, 1), provider: sim.New(sim.Config{})}
+	g := &gateway{t: t, log: &process.Text{}, now: make(chan struct{}), ended: make(chan error, 1), provider: sim.New(sim.Config{})}
 	upstream := httptest.NewServer(g.provider)
 	t.Cleanup(upstream.Close)
 	g.file = filepath.Join(t.TempDir(), "holdfast.yaml")

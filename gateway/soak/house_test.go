@@ -2,7 +2,6 @@ package soak
 
 import (
 	"bufio"
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -14,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast-gateway/holdfast/internal/process"
 	"github.com/holdfast-gateway/holdfast/sim"
 )
 
@@ -34,25 +35,7 @@ type house struct {
 	callers  string // host and port
 	admin    string // address, with its scheme
 	provider string // address, with its scheme
-	errors   text
-}
-
-// text is written by several processes at once.
-type text struct {
-	mu   sync.Mutex
-	said bytes.Buffer
-}
-
-func (t *text) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.said.Write(p)
-}
-
-func (t *text) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.said.String()
+	errors   process.Text
 }
 
 // open runs both until the test ends. settings is the file without listeners,
@@ -60,6 +43,9 @@ func (t *text) String() string {
 // that one's address.
 func open(t *testing.T, settings string) *house {
 	t.Helper()
+	if runtime.GOOS != "linux" {
+		t.Skip("the gateway is looked at below /proc, which is Linux's")
+	}
 	h := &house{t: t}
 	first, _ := h.start("provider")
 	h.provider = strings.TrimSpace(first)
@@ -176,7 +162,7 @@ func (h *house) upstream() (count int) {
 	folder := fmt.Sprintf("/proc/%d/fd", h.gateway.Process.Pid)
 	entries, err := os.ReadDir(folder)
 	if err != nil {
-		h.t.Skip("no /proc to read descriptors from")
+		h.t.Fatalf("the gateway's descriptors: %v", err)
 	}
 	for _, entry := range entries {
 		link, _ := os.Readlink(filepath.Join(folder, entry.Name())) // it may be closed by now
@@ -281,25 +267,20 @@ func (h *house) until(what string, within time.Duration, is func() bool) {
 
 // rss is the memory that the gateway holds now, without asking it.
 func (h *house) rss() int64 {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", h.gateway.Process.Pid))
-	if err != nil {
-		h.t.Skip("no /proc to read memory from")
+	n, err := process.Memory(h.gateway.Process.Pid)
+	if err != nil { // no Fatal: it is asked from other goroutines too
+		h.t.Errorf("the gateway's memory: %v", err)
 	}
-	pages, _ := strconv.ParseInt(strings.Fields(string(text))[1], 10, 64)
-	return pages * int64(os.Getpagesize())
+	return n
 }
 
 // cpu is the processor time that the gateway has used.
 func (h *house) cpu() time.Duration {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", h.gateway.Process.Pid))
+	d, err := process.Time(h.gateway.Process.Pid)
 	if err != nil {
-		h.t.Skip("no /proc to read processor time from")
+		h.t.Errorf("the gateway's processor time: %v", err)
 	}
-	_, rest, _ := strings.Cut(string(text), ") ")
-	fields := strings.Fields(rest)
-	user, _ := strconv.ParseInt(fields[11], 10, 64)
-	system, _ := strconv.ParseInt(fields[12], 10, 64)
-	return time.Duration(user+system) * 10 * time.Millisecond
+	return d
 }
 
 // highest samples the gateway's memory until stop is called, which returns the most.

@@ -13,7 +13,6 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,27 +20,10 @@ import (
 	"github.com/holdfast-gateway/holdfast"
 	"github.com/holdfast-gateway/holdfast/call"
 	"github.com/holdfast-gateway/holdfast/gateway/telemetry"
+	"github.com/holdfast-gateway/holdfast/internal/process"
 	"github.com/holdfast-gateway/holdfast/internal/wanted"
 	"github.com/holdfast-gateway/holdfast/spend"
 )
-
-// shared is a log that is read while it is written.
-type shared struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (s *shared) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.Write(p)
-}
-
-func (s *shared) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.String()
-}
 
 func entries(t *testing.T, text string) (all []map[string]any) {
 	t.Helper()
@@ -61,7 +43,7 @@ func ended(c *call.Call, class call.Class) *call.Event {
 
 func TestAFloodOfEqualLinesIsSummedUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var out shared
+		var out process.Text
 		limit := telemetry.NewLimit()
 		m := telemetry.NewMetrics(telemetry.Sources{})
 		l := telemetry.Logs{To: slog.New(slog.NewJSONHandler(&out, nil)), Outcome: m.Outcome, Limit: limit}
