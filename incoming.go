@@ -266,7 +266,10 @@ func readBounded(req *http.Request, limit int64) ([]byte, error) {
 // the only provider of its dialect.
 func (in *incoming) chooseRoute(name string) *refusal {
 	h := in.house
-	if in.route != nil && name == "" {
+	if in.route != nil { // a tool stands at the path, whatever else is named
+		if name != "" && name != in.route.Name {
+			return &refusal{call.ReasonUnknownRoute, "The path " + strconv.Quote(short(in.Path)) + " belongs to another route than the one that is named."}
+		}
 		return nil
 	}
 	if len(h.routes) == 0 {

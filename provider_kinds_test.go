@@ -314,6 +314,16 @@ func TestAToolStandsAtThePathOfItsRoute(t *testing.T) {
 				t.Errorf("%s: %d, the tool saw %+v, want %q", asked, resp.StatusCode, log, want)
 			}
 		}
+		// A route that is named, as a gateway does for a key with few rights, does not
+		// take a tool's path: what is there is not read, so no limit would see it.
+		before := len(w.sims["openai"].Log()) + len(w.sims["http"].Log())
+		named := func(r *http.Request) { r.URL.Path = "/tools/weather/v1/chat/completions" }
+		if g := w.do(holdfast.WithRoute(t.Context(), "chat"), "chat", ask("chat", "gpt", false), named); g.status != 404 {
+			t.Errorf("a tool's path with the name of another route: %s", g)
+		}
+		if after := len(w.sims["openai"].Log()) + len(w.sims["http"].Log()); after != before {
+			t.Errorf("it reached a provider")
+		}
 		if g := w.do(t.Context(), "chat", ask("chat", "other", false)); g.status != 404 {
 			t.Errorf("a model that no route takes went to a tool: %s", g)
 		}

@@ -103,7 +103,7 @@ func withoutKeys(set *keys.Set, name string, values []string) []string {
 }
 
 func unauthorized(err error) *call.Problem {
-	message := "No client key of this gateway was sent; send one as Authorization: Bearer, x-api-key or api-key."
+	message := "No client key of this gateway was sent; send one as Authorization: Bearer, x-api-key, api-key or x-holdfast-key."
 	switch {
 	case errors.Is(err, keys.ErrExpired):
 		message = "This client key has expired."

@@ -238,6 +238,12 @@ func (h *Handler) forward(out *reply, r *http.Request) {
 		h.failed(out, r, err)
 		return
 	}
+	h.answer(out, r, resp)
+}
+
+// answer gives the caller what the Transport returned. An answer that breaks off
+// ends the connection: nothing may look whole that is not.
+func (h *Handler) answer(out *reply, r *http.Request, resp *http.Response) {
 	if err := out.relay(resp, h.wanted()); err != nil && r.Context().Err() == nil {
 		h.config.Log.Debug("an answer broke off", "error", err.Error(), "request_id", resp.Header.Get("X-Holdfast-Request-Id"))
 	}

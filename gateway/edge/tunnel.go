@@ -42,8 +42,14 @@ func sameOrigin(r *http.Request) bool {
 }
 
 // tunnel joins the caller's connection with one to the provider. It has the
-// caller's authentication, one permit and one attempt; its bytes are not read.
+// caller's authentication, one permit and one attempt; its bytes are not read, so
+// a key that may not use everything has none.
 func (h *Handler) tunnel(out *reply, r *http.Request) {
+	r, problem := h.permitted(r, nil)
+	if problem != nil {
+		h.refuse(out, r, *problem)
+		return
+	}
 	upstream, err := h.upstream(r, &payload{})
 	if err != nil {
 		h.refuse(out, r, call.Problem{Reason: call.ReasonBadRequest, Message: "The request's address cannot be used."})
@@ -58,7 +64,7 @@ func (h *Handler) tunnel(out *reply, r *http.Request) {
 	}
 	far, ok := resp.Body.(io.ReadWriteCloser)
 	if resp.StatusCode != http.StatusSwitchingProtocols || !ok {
-		_ = out.relay(resp, h.wanted())
+		h.answer(out, r, resp)
 		return
 	}
 	defer far.Close()
@@ -71,7 +77,21 @@ func (h *Handler) tunnel(out *reply, r *http.Request) {
 		return
 	}
 	out.began = true
-	join(r.Context(), near, buffered, far, resp.Header)
+	newScrubber(io.Discard, h.wanted()).header(resp.Header)
+	join(r.Context(), pressed{near, h.config.writeStall()}, buffered, far, resp.Header)
+}
+
+// pressed is a connection whose other side has to read what is written.
+type pressed struct {
+	net.Conn
+	stall time.Duration
+}
+
+func (p pressed) Write(b []byte) (int, error) {
+	if err := p.SetWriteDeadline(time.Now().Add(p.stall)); err != nil {
+		return 0, err
+	}
+	return p.Conn.Write(b)
 }
 
 // join tells the caller that the protocol is switched and carries bytes both

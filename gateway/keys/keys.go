@@ -85,7 +85,7 @@ func allowed(list []string, fits func(string) bool) bool {
 }
 
 // Set are the keys of one configuration. It is not changed after it is made and
-// safe for concurrent use. The nil Set lets everybody in; an empty one nobody.
+// safe for concurrent use. An empty one lets nobody in; a nil one cannot be asked.
 type Set struct {
 	byDigest map[Digest]Key
 }

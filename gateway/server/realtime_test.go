@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"bufio"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"net"
@@ -115,4 +116,27 @@ func TestADrainEndsATunnel(t *testing.T) {
 	}()
 	g.finish()
 	<-done
+}
+
+// TestAKeyThatMayNotUseEverythingHasNoTunnel: what goes through one is not read.
+func TestAKeyThatMayNotUseEverythingHasNoTunnel(t *testing.T) {
+	upstream := httptest.NewServer(http.HandlerFunc(shout))
+	t.Cleanup(upstream.Close)
+	const free, bound = "hf-free-0123456789abcdef", "hf-bound-0123456789abcdef"
+	digest := func(key string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(key))) }
+	file := strings.NewReplacer("REALTIME", "realtime: tunnel", "UP", upstream.URL).Replace(realtimeFile) +
+		"keys:\n  free: {sha256: " + digest(free) + "}\n  bound: {sha256: " + digest(bound) + ", models: [other]}\n"
+	g := start(t, file, server.Options{})
+	for key, want := range map[string]int{free: 101, bound: 404} {
+		conn, err := net.Dial("tcp", g.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(conn, "GET /v1/realtime?model=voice-1 HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nAuthorization: Bearer %s\r\n\r\n", g.Addr(), key)
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil || resp.StatusCode != want {
+			t.Errorf("%s: %v, %v, want %d", key, resp, err, want)
+		}
+		_ = conn.Close()
+	}
 }
