@@ -28,7 +28,8 @@ type Queue struct {
 	lines   chan line
 	stop    chan struct{}
 	once    sync.Once
-	done    chan struct{}
+	left    chan struct{} // closed when nobody takes from lines any more
+	done    chan struct{} // closed when all is written or counted
 	dropped atomic.Int64
 }
 
@@ -39,7 +40,7 @@ type line struct {
 
 // NewQueue returns an empty Queue and starts its writer.
 func NewQueue() *Queue {
-	q := &Queue{lines: make(chan line, queueLines), stop: make(chan struct{}), done: make(chan struct{})}
+	q := &Queue{lines: make(chan line, queueLines), stop: make(chan struct{}), left: make(chan struct{}), done: make(chan struct{})}
 	go q.write()
 	return q
 }
@@ -98,6 +99,8 @@ func (q *Queue) Close(ctx context.Context) error {
 
 func (q *Queue) write() {
 	defer close(q.done)
+	defer q.forfeit() // what came between the last look and now
+	defer close(q.left)
 	for {
 		select {
 		case l := <-q.lines:
@@ -152,6 +155,23 @@ func (q *Queue) put(l line) {
 	case q.lines <- l:
 	default:
 		q.dropped.Add(1)
+	}
+	select {
+	case <-q.left: // it ended in between: nobody comes for what was just queued
+		q.forfeit()
+	default:
+	}
+}
+
+// forfeit drops and counts what waits when nobody writes any more.
+func (q *Queue) forfeit() {
+	for {
+		select {
+		case <-q.lines:
+			q.dropped.Add(1)
+		default:
+			return
+		}
 	}
 }
 

@@ -27,7 +27,8 @@ type pipeline struct {
 	started bool
 	queue   chan item // nil: no spans are sent
 	stop    chan struct{}
-	done    chan struct{}
+	left    chan struct{} // closed when nobody takes from the queue any more
+	done    chan struct{} // closed when all is sent or counted
 	once    sync.Once
 
 	tracer   *Tracer
@@ -58,7 +59,7 @@ func (t *Tracer) start(c Config) (*pipeline, error) {
 	p.provider = sdk.NewTracerProvider(sdk.WithSampler(sdk.AlwaysSample()), // decided by Record
 		sdk.WithIDGenerator(given{}), sdk.WithResource(about(t.options.Version)), sdk.WithSpanProcessor(&p.batch))
 	p.spans = p.provider.Tracer("github.com/holdfast-gateway/holdfast", trace.WithInstrumentationVersion(t.options.Version), trace.WithSchemaURL(p.schema()))
-	p.queue, p.stop, p.done = make(chan item, queueSpans), make(chan struct{}), make(chan struct{})
+	p.queue, p.stop, p.left, p.done = make(chan item, queueSpans), make(chan struct{}), make(chan struct{}), make(chan struct{})
 	p.sending, p.giveUp = context.WithCancel(context.Background())
 	go p.run()
 	return p, nil
@@ -86,24 +87,44 @@ func about(version string) *resource.Resource {
 	return own
 }
 
-// put queues a span; false when there is no room or it is too late.
-func (p *pipeline) put(i item) bool {
+// put queues a span, or drops and counts it when there is no room or it is too
+// late.
+func (p *pipeline) put(i item) {
 	select {
 	case <-p.stop:
-		return false
+		p.tracer.dropped.Add(1)
+		return
 	default:
 	}
 	select {
 	case p.queue <- i:
-		return true
 	default:
-		return false
+		p.tracer.dropped.Add(1)
+	}
+	select {
+	case <-p.left: // it ended in between: nobody comes for what was just queued
+		p.forfeit()
+	default:
+	}
+}
+
+// forfeit drops and counts what is queued when nobody sends any more.
+func (p *pipeline) forfeit() {
+	for {
+		select {
+		case <-p.queue:
+			p.tracer.dropped.Add(1)
+		default:
+			return
+		}
 	}
 }
 
 // run makes spans and sends them until it is stopped and the queue is empty.
 func (p *pipeline) run() {
 	defer close(p.done)
+	defer p.forfeit() // what came between the last look and now
+	defer close(p.left)
 	timer := time.NewTicker(batchWait)
 	defer timer.Stop()
 	for {

@@ -151,7 +151,5 @@ func (t *Tracer) Record(e *call.Event) {
 	if e.Kind == call.CallEnded {
 		i.word = t.options.Outcome(e)
 	}
-	if !p.put(i) {
-		t.dropped.Add(1)
-	}
+	p.put(i)
 }
