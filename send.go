@@ -149,7 +149,7 @@ func (s *sending) send() *answer {
 	s.sent.Store(true)
 	s.clocks.Headers()
 	s.held.Headers(resp.Header)
-	if resp.StatusCode == http.StatusSwitchingProtocols && s.in.upgrade != "" {
+	if resp.StatusCode == http.StatusSwitchingProtocols {
 		return s.dig(resp)
 	}
 	if resp.StatusCode >= 300 || resp.StatusCode < 200 {

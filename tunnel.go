@@ -2,6 +2,7 @@ package holdfast
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -63,18 +64,21 @@ func (t *tunnel) Close() (err error) {
 	return err
 }
 
+// errSwitched is an answer with which nothing can begin: the provider speaks
+// another protocol from here, which nobody asked for or nobody can write to.
+var errSwitched = errors.New("holdfast: the provider switched protocols unasked")
+
 // dig makes a tunnel of a switched connection.
 func (s *sending) dig(resp *http.Response) *answer {
 	conn, ok := resp.Body.(io.ReadWriteCloser)
-	if !ok {
-		return s.failed(io.ErrClosedPipe)
+	if !ok || s.in.upgrade == "" {
+		_ = resp.Body.Close() // what comes on it has no end
+		return s.failed(errSwitched)
 	}
 	s.clocks.Commit()
 	s.permit.FirstToken()
 	t := &tunnel{ReadWriteCloser: conn}
-	stop := context.AfterFunc(s.ctx, func() { _ = t.Close() })
 	t.end = func(broken error) {
-		stop()
 		o := call.Outcome{Verdict: call.Verdict{Class: call.OK}, Status: http.StatusSwitchingProtocols, Sent: true, Committed: true}
 		if broken != nil && s.ctx.Err() == nil {
 			o.Class, o.Err = call.Truncated, broken
@@ -86,12 +90,15 @@ func (s *sending) dig(resp *http.Response) *answer {
 }
 
 // join returns the answer that hands a tunnel to the caller: its Body is an
-// io.ReadWriteCloser, as with http.Transport.
+// io.ReadWriteCloser, as with http.Transport. From here on it may end at any
+// moment, and its end reads what was written until now.
 func (in *incoming) join(a *answer) *http.Response {
 	h := a.resp.Header
 	foreign(h)
 	h.Set("Connection", "Upgrade")
 	h.Set("Upgrade", in.upgrade)
 	in.stamp(h)
-	return in.response(http.StatusSwitchingProtocols, h, a.tunnel, -1)
+	resp := in.response(http.StatusSwitchingProtocols, h, a.tunnel, -1)
+	context.AfterFunc(a.sending.ctx, func() { _ = a.tunnel.Close() }) // the attempt's end cancels it: nothing is left to stop
+	return resp
 }

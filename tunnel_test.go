@@ -147,3 +147,120 @@ func TestATunnelIsNotTriedAgain(t *testing.T) {
 		t.Errorf("asked %d times, status %d", asked, resp.StatusCode)
 	}
 }
+
+// switching answers every request by switching protocols.
+type switching struct {
+	answer func(req *http.Request)
+	body   io.ReadCloser
+}
+
+func (s switching) RoundTrip(req *http.Request) (*http.Response, error) {
+	s.answer(req)
+	return &http.Response{StatusCode: http.StatusSwitchingProtocols, Header: http.Header{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}}, Body: s.body, Request: req}, nil
+}
+
+// silent is one side of a connection on which nothing comes.
+type silent struct{ closed chan struct{} }
+
+func (s silent) Read([]byte) (int, error) { <-s.closed; return 0, io.EOF }
+func (s silent) Close() error             { close(s.closed); return nil }
+
+// talkative is silent and can be written to.
+type talkative struct{ silent }
+
+func (talkative) Write(p []byte) (int, error) { return len(p), nil }
+
+// TestATunnelEndsWithTheCallOfACallerWhoLeavesAsItBegins: whatever the moment, it
+// ends once, and holds nothing.
+func TestATunnelEndsWithTheCallOfACallerWhoLeavesAsItBegins(t *testing.T) {
+	for range 200 {
+		ctx, cancel := context.WithCancel(t.Context())
+		body := talkative{silent{make(chan struct{})}}
+		ended := make(chan call.Outcome, 10)
+		c := route(to("a", ""))
+		c.Transport = switching{func(*http.Request) { go cancel() }, body}
+		c.Recorder = call.RecorderFunc(func(e *call.Event) {
+			if e.Kind == call.CallEnded {
+				ended <- e.Outcome
+			}
+		})
+		hf, err := holdfast.NewTransport(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req, _ := http.NewRequestWithContext(ctx, "GET", "http://app.invalid/v1/realtime?model=m", nil)
+		req.Header.Set("Connection", "Upgrade")
+		req.Header.Set("Upgrade", "websocket")
+		if resp, err := hf.RoundTrip(req); err == nil {
+			<-body.closed
+			_ = resp.Body.Close()
+		}
+		<-ended
+		if n := hf.Status().Targets[0].InFlight; n != 0 || len(ended) > 0 {
+			t.Fatalf("%d permits are still held, the call ended %d times more", n, len(ended))
+		}
+		_ = hf.Close()
+	}
+}
+
+// TestAConnectionThatCannotBeWrittenToIsNoTunnel: it is closed, and the call told.
+func TestAConnectionThatCannotBeWrittenToIsNoTunnel(t *testing.T) {
+	body := silent{make(chan struct{})}
+	c := route(to("a", ""))
+	c.Transport = switching{func(*http.Request) {}, body}
+	hf, err := holdfast.NewTransport(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hf.Close()
+	req, _ := http.NewRequestWithContext(t.Context(), "GET", "http://app.invalid/v1/realtime?model=m", nil)
+	req.Header.Set("Connection", "Upgrade")
+	req.Header.Set("Upgrade", "websocket")
+	resp, err := hf.RoundTrip(req)
+	if err != nil || resp.StatusCode != http.StatusBadGateway {
+		t.Fatalf("got %v, %v", resp, err)
+	}
+	select {
+	case <-body.closed:
+	default:
+		t.Error("the provider's connection is still open")
+	}
+}
+
+// TestAProviderThatSwitchesProtocolsUnaskedIsLeft: its call would wait for ever.
+func TestAProviderThatSwitchesProtocolsUnaskedIsLeft(t *testing.T) {
+	odd := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		fmt.Fprint(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+		_, _ = conn.Read(make([]byte, 1)) // nothing more, until the other side has had enough
+	}))
+	defer odd.Close()
+	for _, kind := range []string{"lean", "net"} {
+		for _, path := range []string{"/v1/chat/completions", "/v1/moderations"} {
+			c := route(holdfast.Target{Name: "odd", BaseURL: odd.URL})
+			c.HTTP = kind
+			hf, err := holdfast.NewTransport(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			req, _ := http.NewRequestWithContext(ctx, "POST", "http://app.invalid"+path, strings.NewReader(`{"model":"m","messages":[]}`))
+			resp, err := hf.RoundTrip(req)
+			if err != nil {
+				t.Fatalf("%s, %s: %v", kind, path, err)
+			}
+			_ = resp.Body.Close()
+			s := hf.Status().Targets[0]
+			if reason := resp.Header.Get("X-Holdfast-Reason"); resp.StatusCode != http.StatusBadGateway || reason != call.ReasonUpstreamUnreachable || s.InFlight != 0 {
+				t.Errorf("%s, %s: status %d, reason %q, %d permits held, log %q", kind, path, resp.StatusCode, reason, s.InFlight, resp.Header.Get("X-Holdfast-Attempt-Log"))
+			}
+			_ = hf.Close()
+			cancel()
+		}
+	}
+}
