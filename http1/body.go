@@ -1,6 +1,7 @@
 package http1
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net/http"
@@ -191,12 +192,7 @@ func (r *reader) ready(at position) bool {
 	if at == afterData {
 		return len(b) >= 2
 	}
-	for _, c := range b {
-		if c == '\n' {
-			return true
-		}
-	}
-	return false
+	return bytes.IndexByte(b, '\n') >= 0
 }
 
 // pass reads what stands between the data of two chunks.
@@ -308,28 +304,22 @@ func (b *body) trailer() error {
 }
 
 // tunnel is a connection that speaks another protocol now. It is its caller's.
-type tunnel struct {
-	x    *exchange
-	once sync.Once
-}
+type tunnel struct{ conn *conn }
 
 // Read reads what was read ahead first.
 func (t *tunnel) Read(p []byte) (int, error) {
-	in := &t.x.conn.in
+	in := &t.conn.in
 	if len(in.buffered()) > 0 {
 		return in.read(p)
 	}
-	return t.x.conn.wire.Read(p)
+	return t.conn.wire.Read(p)
 }
 
 // Write writes to the connection.
-func (t *tunnel) Write(p []byte) (int, error) { return t.x.conn.wire.Write(p) }
+func (t *tunnel) Write(p []byte) (int, error) { return t.conn.wire.Write(p) }
 
 // Close closes the connection.
 func (t *tunnel) Close() error {
-	t.once.Do(func() {
-		t.x.conn.hangUp()
-		t.x.t.pool.gone(t.x.conn.place)
-	})
+	t.conn.hangUp()
 	return nil
 }

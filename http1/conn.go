@@ -39,7 +39,7 @@ func (t *Transport) connect(x *exchange, fresh bool) (*conn, error) {
 	for !fresh {
 		c, old := t.pool.take(at, t.idleTimeout())
 		for _, o := range old {
-			t.discard(o)
+			o.discard()
 		}
 		if c == nil {
 			break
@@ -47,23 +47,9 @@ func (t *Transport) connect(x *exchange, fresh bool) (*conn, error) {
 		if c.lives() {
 			return c, nil
 		}
-		t.discard(c)
+		c.discard()
 	}
-	idle, spare, err := t.pool.room(x.ctx, at, t.MaxPerHost)
-	if spare != nil {
-		t.discard(spare)
-	}
-	if err != nil && idle != nil {
-		t.keep(idle)
-	}
-	if err != nil || idle != nil {
-		return idle, err
-	}
-	c, err := t.dial(x, at)
-	if err != nil {
-		t.pool.gone(at)
-	}
-	return c, err
+	return t.dial(x, at)
 }
 
 // address is where to connect to, host:port.
@@ -166,11 +152,10 @@ func (c *conn) hangUp() {
 }
 
 // discard closes a connection that nobody uses.
-func (t *Transport) discard(c *conn) {
+func (c *conn) discard() {
 	if !c.closed.Swap(true) {
 		_ = c.wire.Close()
 	}
-	t.pool.gone(c.place)
 }
 
 // keep puts a connection into the pool, or closes it when there is no room, and
@@ -182,7 +167,7 @@ func (t *Transport) keep(c *conn) error {
 	if t.pool.put(c, perHost, orDefault(t.MaxIdle, 1024), t) {
 		return nil
 	}
-	t.discard(c)
+	c.discard()
 	return errNoRoom
 }
 
@@ -193,18 +178,18 @@ var errNoRoom = errors.New("http1: no room for another idle connection")
 func (t *Transport) sweep() {
 	old, resting := t.pool.lift(t.idleTimeout())
 	for _, c := range old {
-		t.discard(c)
+		c.discard()
 	}
 	living := resting[:0]
 	for _, c := range resting {
 		if c.lives() {
 			living = append(living, c)
 		} else {
-			t.discard(c)
+			c.discard()
 		}
 	}
 	for _, c := range t.pool.lay(living, t) {
-		t.discard(c)
+		c.discard()
 	}
 }
 

@@ -24,7 +24,7 @@
 // control characters in the status line, an HTTP version other than 1.0 or 1.1
 // or more than a thousand header lines are refused: nobody sends them by
 // accident, and two readers who disagree about them can be played against each
-// other.
+// other. So is 101 to a request that did not ask for another protocol.
 //
 // It does not do HTTP/2, proxies, CONNECT, host names that are not ASCII,
 // transparent decompression, cookies or redirects. Requests that need one of the

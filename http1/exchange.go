@@ -98,7 +98,10 @@ func (x *exchange) receive() error {
 		if err != nil {
 			return err
 		}
-		if code := x.resp.StatusCode; code >= 200 || code == http.StatusSwitchingProtocols {
+		switch code := x.resp.StatusCode; {
+		case code == http.StatusSwitchingProtocols && (f.kind != switched || !x.out.upgrade):
+			return malformed("it switches protocols, and nobody asked it to")
+		case code >= 200 || f.kind == switched:
 			return x.begin(f)
 		}
 		if err := x.inform(); err != nil {
@@ -151,7 +154,7 @@ func (x *exchange) begin(f framing) error {
 		if x.stop != nil && !x.stop() {
 			return context.Cause(x.ctx)
 		}
-		x.resp.Body = &tunnel{x: x}
+		x.resp.Body = &tunnel{x.conn}
 	default:
 		x.body = body{x: x, framing: f}
 		x.resp.Body = &x.body
@@ -180,7 +183,6 @@ func (x *exchange) drop() {
 	}
 	x.conn.hangUp()
 	x.conn.in.release()
-	x.t.pool.gone(x.conn.place)
 }
 
 // explain says why an exchange failed: the request's own body, and the connection

@@ -191,44 +191,6 @@ func TestConnectionsInUseAreClosedAfterTheIdleOnesWere(t *testing.T) {
 	client.CloseIdleConnections()
 }
 
-func TestRequestsBeyondTheLimitWaitForAConnection(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := pipenet.Listen()
-		server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			time.Sleep(time.Second)
-			if r.URL.Path == "/close" {
-				w.Header().Set("Connection", "close")
-			}
-			_, _ = io.WriteString(w, "hello")
-		})}
-		go func() { _ = server.Serve(l) }()
-		defer server.Close()
-		client := &http1.Transport{DialContext: l.DialContext, MaxPerHost: 2}
-		defer client.CloseIdleConnections()
-		for _, path := range []string{"/keep", "/close"} {
-			var all sync.WaitGroup
-			began := time.Now()
-			for range 6 {
-				all.Go(func() { get(t, client, "http://a"+path) })
-			}
-			impatient, cancel := context.WithTimeoutCause(t.Context(), time.Millisecond, errors.New("too slow"))
-			defer cancel()
-			synctest.Wait()
-			req, _ := http.NewRequestWithContext(impatient, "GET", "http://a", nil)
-			if _, err := client.RoundTrip(req); err == nil || err.Error() != "too slow" {
-				t.Errorf("one who would not wait: %v, want its cause", err)
-			}
-			all.Wait()
-			if took := time.Since(began); took != 3*time.Second {
-				t.Errorf("six requests of a second over two connections took %v", took)
-			}
-		}
-		if n := l.Dialed(); n != 2+4 { // two that are kept serve the next two as well
-			t.Errorf("%d connections were made, want 6", n)
-		}
-	})
-}
-
 func TestAServerThatClosesIdleConnectionsLosesNoRepeatableRequest(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -31,6 +31,7 @@ const (
 	injection = "whoever writes it on could write another line"
 	notHTTP1  = "it is not HTTP/1.x as anybody speaks it"
 	tooMany   = "nobody sends so many header lines"
+	unasked   = "who asked would wait for an answer that has no end"
 )
 
 func head(lines ...string) string {
@@ -214,7 +215,8 @@ func answers() []answer {
 		{name: "103 with a length", raw: "HTTP/1.1 103 Early Hints\r\nContent-Length: 5\r\n\r\n" + head("Content-Length: 2") + "hi"},
 		{name: "103 without end", raw: strings.Repeat("HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n", 20_000)},
 		{name: "103 and nothing else", raw: "HTTP/1.1 103 Early Hints\r\n\r\n"},
-		{name: "101 without an upgrade", raw: "HTTP/1.1 101 Switching Protocols\r\n\r\n"},
+		{name: "101 without an upgrade", raw: "HTTP/1.1 101 Switching Protocols\r\n\r\n", stricter: unasked},
+		{name: "101 that nobody asked for", raw: "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n", stricter: unasked},
 
 		{name: "an answer that closes", raw: head("Connection: close", "Content-Length: 2") + "hi"},
 		{name: "an answer that closes among others", raw: head("Connection: X-A, CLOSE", "Content-Length: 2") + "hi"},

@@ -15,12 +15,13 @@ func invalid(why string) error { return fmt.Errorf("%w: %s", ErrRequest, why) }
 
 // outgoing is how a request goes out.
 type outgoing struct {
-	req    *http.Request
-	method string
-	body   io.ReadCloser // nil without
-	length int64         // -1: chunked
-	last   bool          // the request ends the connection
-	expect bool          // the body waits for 100
+	req     *http.Request
+	method  string
+	body    io.ReadCloser // nil without
+	length  int64         // -1: chunked
+	last    bool          // the request ends the connection
+	expect  bool          // the body waits for 100
+	upgrade bool          // it asks for another protocol
 }
 
 // describe decides how a request's body goes out.
@@ -40,6 +41,7 @@ func (o *outgoing) describe(req *http.Request) error {
 	case o.length <= 0:
 		o.length = -1
 	}
+	o.upgrade = hasToken(req.Header["Connection"], "upgrade")
 	o.last = req.Close || hasToken(req.Header["Connection"], "close")
 	o.expect = o.body != nil && hasToken(req.Header["Expect"], "100-continue")
 	return nil

@@ -1,7 +1,7 @@
 package http1
 
 import (
-	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -14,8 +14,7 @@ type place struct {
 	host string
 }
 
-// pool holds the idle connections, and counts those in use. Connections are
-// never closed under its lock.
+// pool holds the idle connections. They are never closed under its lock.
 type pool struct {
 	mu      sync.Mutex
 	shelves map[place]*shelf
@@ -25,11 +24,10 @@ type pool struct {
 	armed   bool
 }
 
-// shelf is what the pool knows of one place.
+// shelf holds what is idle of one place. An empty one stays until the next sweep:
+// its connection is most often about to come back.
 type shelf struct {
-	idle    []*conn // the oldest first
-	open    int     // idle, in use or being made
-	waiting []chan *conn
+	idle []*conn // the oldest first
 }
 
 // shelf returns the shelf of a place, made if need be. mu is held.
@@ -68,83 +66,15 @@ func (p *pool) take(at place, tooOld time.Duration) (c *conn, old []*conn) {
 	return c, nil
 }
 
-// room waits until a connection to a place may be made, at most limit at a time.
-// It may return an idle connection instead, or one to close for its room.
-func (p *pool) room(ctx context.Context, at place, limit int) (idle, spare *conn, err error) {
-	p.mu.Lock()
-	s := p.shelf(at)
-	switch {
-	case limit <= 0 || s.open < limit:
-		s.open++
-		p.mu.Unlock()
-		return nil, nil, nil
-	case len(s.idle) > 0: // its room is wanted for a fresh one
-		spare, s.idle = s.idle[0], slices.Delete(s.idle, 0, 1)
-		p.idle--
-		s.open++
-		p.mu.Unlock()
-		return nil, spare, nil
-	}
-	turn := make(chan *conn, 1)
-	s.waiting = append(s.waiting, turn)
-	p.mu.Unlock()
-	select {
-	case idle = <-turn:
-		return idle, nil, nil
-	case <-ctx.Done():
-		return p.unwait(s, turn), nil, context.Cause(ctx)
-	}
-}
-
-// unwait gives a turn up. If it had come already, the connection is returned, or
-// the room is given on.
-func (p *pool) unwait(s *shelf, turn chan *conn) *conn {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if at := slices.Index(s.waiting, turn); at >= 0 {
-		s.waiting = slices.Delete(s.waiting, at, at+1)
-		return nil
-	}
-	c := <-turn
-	if c == nil {
-		s.left()
-	}
-	return c
-}
-
-// left says that a connection is gone: its room goes to who waits for it. The
-// pool's mu is held.
-func (s *shelf) left() {
-	if len(s.waiting) == 0 {
-		s.open--
-		return
-	}
-	s.waiting[0] <- nil
-	s.waiting = slices.Delete(s.waiting, 0, 1)
-}
-
-// gone says that a connection to a place was closed, or not made.
-func (p *pool) gone(at place) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	s := p.shelves[at]
-	s.left()
-	if s.open == 0 && len(s.idle) == 0 {
-		delete(p.shelves, at)
-	}
-}
-
 // put keeps a connection, unless there are enough.
 func (p *pool) put(c *conn, perHost, inAll int, t *Transport) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := p.shelf(c.place)
-	if len(s.waiting) > 0 && !p.shut {
-		s.waiting[0] <- c
-		s.waiting = slices.Delete(s.waiting, 0, 1)
-		return true
+	if p.shut || perHost <= 0 || p.idle >= inAll {
+		return false
 	}
-	if p.shut || len(s.idle) >= perHost || p.idle >= inAll {
+	s := p.shelf(c.place)
+	if len(s.idle) >= perHost {
 		return false
 	}
 	c.since = time.Now()
@@ -196,8 +126,8 @@ func (p *pool) lift(tooOld time.Duration) (old, resting []*conn) {
 	return old, resting
 }
 
-// lay puts back what lift took, and sets the timer. It returns what is not wanted
-// any more.
+// lay puts back what lift took, clears empty shelves away and sets the timer. It
+// returns what is not wanted any more.
 func (p *pool) lay(resting []*conn, t *Transport) (spare []*conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -211,15 +141,11 @@ func (p *pool) lay(resting []*conn, t *Transport) (spare []*conn) {
 			n++
 		}
 		s := p.shelf(resting[0].place)
-		give := min(n, len(s.waiting)) // who came meanwhile and found the shelf empty
-		for i := range give {
-			s.waiting[i] <- resting[i]
-		}
-		s.waiting = slices.Delete(s.waiting, 0, give)
-		s.idle = slices.Insert(s.idle, 0, resting[give:n]...)
-		p.idle += n - give
+		s.idle = slices.Insert(s.idle, 0, resting[:n]...)
+		p.idle += n
 		resting = resting[n:]
 	}
+	maps.DeleteFunc(p.shelves, func(_ place, s *shelf) bool { return len(s.idle) == 0 })
 	if p.armed = p.idle > 0; p.armed {
 		p.arm(t)
 	}
@@ -234,8 +160,8 @@ func (p *pool) empty() (all []*conn) {
 	p.shut = true
 	for _, s := range p.shelves {
 		all = append(all, s.idle...)
-		s.idle = nil
 	}
+	clear(p.shelves)
 	p.idle = 0
 	if p.armed {
 		p.timer.Stop()

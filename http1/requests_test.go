@@ -556,7 +556,7 @@ func TestAConnectionThatSwitchesProtocolsIsTheCallers(t *testing.T) {
 			_, _ = io.WriteString(c, strings.ToUpper(line))
 		}
 	}()
-	client := &http1.Transport{MaxPerHost: 1}
+	client := &http1.Transport{}
 	ctx, cancel := context.WithCancel(t.Context())
 	req, _ := http.NewRequestWithContext(ctx, "GET", "http://"+l.Addr().String(), nil)
 	req.Header.Set("Connection", "Upgrade")

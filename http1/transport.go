@@ -47,7 +47,6 @@ type Transport struct {
 	IdleTimeout      time.Duration // an idle connection is closed after it; 90s; negative: never
 	MaxIdlePerHost   int           // idle connections kept for one host; 256; negative: none are kept
 	MaxIdle          int           // idle connections kept in all; 1024
-	MaxPerHost       int           // connections to one host, in use and idle; further requests wait; 0: no limit
 	MaxHeaderBytes   int           // of an answer's head, informational ones included; 64 KiB
 
 	pool     pool
@@ -101,7 +100,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 // when their answers end, until the next request comes.
 func (t *Transport) CloseIdleConnections() {
 	for _, c := range t.pool.empty() {
-		t.discard(c)
+		c.discard()
 	}
 	if c, ok := t.Fallback.(interface{ CloseIdleConnections() }); ok {
 		c.CloseIdleConnections()
