@@ -1,23 +1,17 @@
 package conformance
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
-	"sync"
-	"syscall"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
 	"github.com/holdfast-gateway/holdfast/gateway/cli"
+	"github.com/holdfast-gateway/holdfast/internal/process"
 )
 
 // asGateway, in the environment, makes this test's own program be holdfast. So
@@ -41,59 +35,27 @@ func TestMain(m *testing.M) {
 type gateway struct {
 	URL       string
 	Operators string // where its metrics are
-
-	process *exec.Cmd
-	stderr  bytes.Buffer
-	lines   sync.WaitGroup
 }
 
 // serve runs the gateway with this configuration on a free port, until the test
-// ends. Then it must end well.
+// ends. Then it must end well: it has nothing left to do.
 func serve(t *testing.T, configuration string) *gateway {
 	t.Helper()
-	file := filepath.Join(t.TempDir(), "holdfast.yaml")
+	dir := t.TempDir()
+	file := filepath.Join(dir, "holdfast.yaml")
 	if err := os.WriteFile(file, []byte(configuration), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	g := &gateway{process: exec.Command(os.Args[0], "serve", "-c", file, "--drain-delay", "0s")}
-	g.process.Env = append(os.Environ(), asGateway+"=1", "GORACE=atexit_sleep_ms=1")
-	g.process.Stderr = &g.stderr
-	out, err := g.process.StdoutPipe()
+	command := exec.Command(os.Args[0], "serve", "-c", file, "--drain-delay", "0s")
+	command.Env = append(os.Environ(), asGateway+"=1", "GORACE=atexit_sleep_ms=1", "HOLDFAST_STATE="+filepath.Join(dir, "state"))
+	g, err := process.Serve(command, nil)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("the gateway: %v", err)
 	}
-	if err := g.process.Start(); err != nil {
-		t.Fatal(err)
-	}
-	address := make(chan string, 1)
-	g.lines.Go(func() {
-		defer close(address)
-		for scan := bufio.NewScanner(out); scan.Scan(); {
-			var line struct{ Msg, Callers, Operators string }
-			if json.Unmarshal(scan.Bytes(), &line) == nil && line.Msg == "serving" {
-				g.Operators = line.Operators // read after the address
-				address <- line.Callers
-			}
+	t.Cleanup(func() {
+		if err := g.Stop(); err != nil {
+			t.Errorf("the gateway ended with %v", err)
 		}
 	})
-	t.Cleanup(func() { g.stop(t) })
-	select {
-	case g.URL = <-address:
-	case <-time.After(30 * time.Second):
-	}
-	if g.URL == "" {
-		t.Fatal("the gateway did not say where it serves")
-	}
-	return g
-}
-
-// stop asks the gateway to end. It has nothing left to do, so it ends at once.
-func (g *gateway) stop(t *testing.T) {
-	_ = g.process.Process.Signal(syscall.SIGTERM)
-	late := time.AfterFunc(20*time.Second, func() { _ = g.process.Process.Kill() })
-	defer late.Stop()
-	g.lines.Wait()
-	if err := g.process.Wait(); err != nil {
-		t.Errorf("the gateway ended with %v\n%s", err, strings.TrimSpace(g.stderr.String()))
-	}
+	return &gateway{URL: g.Callers, Operators: g.Operators}
 }

@@ -2,7 +2,6 @@ package agents
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -18,11 +17,11 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/holdfast-gateway/holdfast/gateway/cli"
+	"github.com/holdfast-gateway/holdfast/internal/process"
 	"github.com/holdfast-gateway/holdfast/sim"
 )
 
@@ -57,79 +56,50 @@ func holdfastCommand(ctx context.Context, args ...string) *exec.Cmd {
 type gateway struct {
 	callers, operators string
 
-	process *exec.Cmd
-	lines   sync.WaitGroup
-	mu      sync.Mutex
-	log     []line
+	mu  sync.Mutex
+	log []line
 }
 
 // line is what is read of the gateway's log.
 type line struct {
-	Msg                string
-	Callers, Operators string    // serving
-	Time               time.Time // attempt: when it ended
-	Target             string
-	DurationMS         float64 `json:"duration_ms"`
+	Msg        string
+	Time       time.Time // attempt: when it ended
+	Target     string
+	DurationMS float64 `json:"duration_ms"`
 }
 
 // serve runs the gateway with this configuration until the test ends.
 func serve(t *testing.T, configuration string) *gateway {
 	t.Helper()
-	file := filepath.Join(t.TempDir(), "holdfast.yaml")
+	dir := t.TempDir()
+	file := filepath.Join(dir, "holdfast.yaml")
 	if err := os.WriteFile(file, []byte(configuration), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	g := &gateway{process: holdfastCommand(context.Background(), "serve", "-c", file, "--drain-delay", "0s")}
-	var stderr bytes.Buffer
-	g.process.Stderr = &stderr
-	out, err := g.process.StdoutPipe()
-	if err == nil {
-		err = g.process.Start()
-	}
+	command := holdfastCommand(context.Background(), "serve", "-c", file, "--drain-delay", "0s")
+	command.Env = append(command.Environ(), "HOLDFAST_STATE="+filepath.Join(dir, "state"))
+	g := &gateway{}
+	running, err := process.Serve(command, g.read)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("the gateway: %v", err)
 	}
-	serving := make(chan struct{})
-	g.lines.Go(func() { g.read(out, serving) })
-	t.Cleanup(func() { g.stop(t, &stderr) })
-	select {
-	case <-serving:
-	case <-time.After(30 * time.Second):
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.callers == "" {
-		t.Fatalf("the gateway did not say where it serves: %s", stderr.String())
-	}
+	g.callers, g.operators = running.Callers, running.Operators
+	t.Cleanup(func() {
+		if err := running.Stop(); err != nil {
+			t.Errorf("the gateway ended with %v", err)
+		}
+	})
 	return g
 }
 
-func (g *gateway) read(out interface{ Read([]byte) (int, error) }, serving chan struct{}) {
-	once := sync.OnceFunc(func() { close(serving) })
-	defer once()
-	for scan := bufio.NewScanner(out); scan.Scan(); {
-		var l line
-		if json.Unmarshal(scan.Bytes(), &l) != nil {
-			continue
-		}
-		g.mu.Lock()
-		if l.Msg == "serving" {
-			g.callers, g.operators = l.Callers, l.Operators
-			once()
-		}
-		g.log = append(g.log, l)
-		g.mu.Unlock()
+func (g *gateway) read(text []byte) {
+	var l line
+	if json.Unmarshal(text, &l) != nil {
+		return
 	}
-}
-
-func (g *gateway) stop(t *testing.T, stderr *bytes.Buffer) {
-	_ = g.process.Process.Signal(syscall.SIGTERM)
-	late := time.AfterFunc(20*time.Second, func() { _ = g.process.Process.Kill() })
-	defer late.Stop()
-	g.lines.Wait()
-	if err := g.process.Wait(); err != nil {
-		t.Errorf("the gateway ended with %v\n%s", err, strings.TrimSpace(stderr.String()))
-	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.log = append(g.log, l)
 }
 
 // attempts are when the gateway asked each target, as its log says: for targets

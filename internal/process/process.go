@@ -1,6 +1,6 @@
 // Package process is what tests and benchmarks ask of processes that they
 // started: what one says, how much memory it holds and how much processor time it
-// has used.
+// has used. Serve starts a gateway and waits until it serves.
 //
 // The figures are read below /proc. Where a process is gone they are errors, on
 // Linux as elsewhere: a test must not take a process that died for a system that
