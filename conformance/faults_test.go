@@ -82,7 +82,7 @@ type theater struct {
 	python   string
 	deadline time.Duration
 	trials   []*trial
-	others   map[string]*process // clients that are not in this process
+	others   map[string]*child // clients that are not in this process
 	gateway  *gateway
 }
 
@@ -121,7 +121,7 @@ func (h *theater) run(t *testing.T) {
 	front := httptest.NewServer(entrance{byName, provider, gemini{provider}})
 	t.Cleanup(front.Close)
 	h.gateway = serve(t, stageFor(h.trials, front.URL))
-	h.others = map[string]*process{}
+	h.others = map[string]*child{}
 	for _, client := range nodeClients {
 		h.others[client] = startNode(t, h.home, client)
 	}

@@ -89,7 +89,7 @@ func TestEveryNodeClientSeesTheSameThroughTheGateway(t *testing.T) {
 }
 
 // compare runs an order directly and through the gateway.
-func (n *process) compare(t *testing.T, o order, direct, gateway string) {
+func (n *child) compare(t *testing.T, o order, direct, gateway string) {
 	t.Helper()
 	o.Base = direct
 	want, err := n.ask(o, flowDeadline)
@@ -195,7 +195,7 @@ func (x exchange) pretends() bool {
 }
 
 // expect runs an order that is to fail through the gateway.
-func (n *process) expect(t *testing.T, o order, gateway string, status int) {
+func (n *child) expect(t *testing.T, o order, gateway string, status int) {
 	t.Helper()
 	o.Base = gateway
 	got, err := n.ask(o, flowDeadline)

@@ -59,8 +59,8 @@ type raised struct {
 	Inner                      *raised
 }
 
-// process runs one client that does not run in this one.
-type process struct {
+// child is a process with one client that does not run in this one.
+type child struct {
 	in     io.WriteCloser
 	stderr bytes.Buffer
 
@@ -70,18 +70,18 @@ type process struct {
 }
 
 // startNode starts a client from npm, which ends with the test.
-func startNode(t *testing.T, home, client string) *process {
+func startNode(t *testing.T, home, client string) *child {
 	t.Helper()
 	cmd := exec.Command("node", "run.mjs", client)
 	cmd.Dir = home
 	return startProcess(t, client, cmd)
 }
 
-func startProcess(t *testing.T, client string, cmd *exec.Cmd) *process {
+func startProcess(t *testing.T, client string, cmd *exec.Cmd) *child {
 	t.Helper()
 	// Nothing of the developer's own keys, proxies or tracing.
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "TMPDIR=" + os.TempDir(), "NO_COLOR=1", "NODE_NO_WARNINGS=1"}
-	n := &process{waiting: map[int]chan reply{}}
+	n := &child{waiting: map[int]chan reply{}}
 	cmd.Stderr = &n.stderr
 	in, errIn := cmd.StdinPipe()
 	out, errOut := cmd.StdoutPipe()
@@ -107,7 +107,7 @@ func startProcess(t *testing.T, client string, cmd *exec.Cmd) *process {
 }
 
 // read hands each line to whoever waits for it, until the process ends.
-func (n *process) read(out io.Reader) {
+func (n *child) read(out io.Reader) {
 	for lines := json.NewDecoder(bufio.NewReader(out)); ; {
 		var r reply
 		err := lines.Decode(&r)
@@ -131,7 +131,7 @@ func (n *process) read(out io.Reader) {
 var errNodeGone = errors.New("the client's process has ended")
 
 // ask runs one order. Several may run at a time.
-func (n *process) ask(o order, deadline time.Duration) (reply, error) {
+func (n *child) ask(o order, deadline time.Duration) (reply, error) {
 	n.mu.Lock()
 	if n.waiting == nil {
 		n.mu.Unlock()

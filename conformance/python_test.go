@@ -26,7 +26,7 @@ func pythonWithHTTPX(t *testing.T) string {
 	return ""
 }
 
-func startPython(t *testing.T, python, stack string) *process {
+func startPython(t *testing.T, python, stack string) *child {
 	t.Helper()
 	script, err := filepath.Abs(filepath.Join("python", "client.py"))
 	if err == nil {
