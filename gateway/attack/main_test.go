@@ -1,12 +1,11 @@
 package attack
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -14,13 +13,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -162,21 +159,20 @@ func good(w http.ResponseWriter, r *http.Request) {
 
 // gateway is a running `holdfast serve`.
 type gateway struct {
+	*process.Gateway
 	t       *testing.T
 	URL     string // of callers
 	admin   string // of operators
 	address string // of callers, host and port
 	dir     string
 	file    string
-	process *exec.Cmd
 	out     process.Text
-	stderr  process.Text
-	reading sync.WaitGroup
 	ended   sync.Once
-	answers process.Text // everything that callers and operators were told
+	told    process.Text // everything that callers were told
+	shown   process.Text // everything that operators were told
 }
 
-// settings is a file with two client keys, an admin token and a provider, all
+// settings is a file with two client keys, an admin token and two providers, all
 // debug. KEYS and ADMIN can be taken out by tests about gateways without them.
 func settings(provider string) string {
 	return fmt.Sprintf(`version: 1
@@ -188,12 +184,14 @@ keys:
   bob: {sha256: %s, tenant: b, models: [only-bobs]}
 providers:
   openai: {base_url: %q, api_key: %s}
+  anthropic: {base_url: %[4]q, api_key: %[6]s}
 retry: {max_attempts: 1}
 breaker: {consecutive: off, failure_ratio: off}
 routes:
   chat: {targets: [openai/gpt-4o]}
   only-bobs: {targets: [openai/gpt-4o-mini]}
-`, adminToken(), digestOf(aliceKey()), digestOf(bobKey()), provider, providerKey())
+  claude: {targets: [anthropic/claude-x]}
+`, adminToken(), digestOf(aliceKey()), digestOf(bobKey()), provider, providerKey(), otherKey())
 }
 
 // serve runs the gateway with this configuration until the test ends. Then it
@@ -205,56 +203,34 @@ func serve(t *testing.T, configuration string) *gateway {
 	if err := os.WriteFile(g.file, []byte(configuration), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	g.process = gatewayProcess("serve", "-c", g.file, "--drain-delay", "0s", "--drain", "1s")
-	g.process.Dir = g.dir
-	g.process.Env = append(g.process.Env, "HOME="+g.dir, "XDG_STATE_HOME="+g.dir)
-	g.process.Stderr = &g.stderr
-	out, err := g.process.StdoutPipe()
+	command := gatewayProcess("serve", "-c", g.file, "--drain-delay", "0s", "--drain", "1s")
+	command.Dir = g.dir
+	command.Env = append(command.Env, "HOME="+g.dir, "HOLDFAST_STATE="+g.state())
+	var err error
+	g.Gateway, err = process.Serve(command, func(line []byte) { _, _ = g.out.Write(append(bytes.Clone(line), '\n')) })
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("the gateway: %v\n%s", err, g.out.String())
 	}
-	if err := g.process.Start(); err != nil {
-		t.Fatal(err)
-	}
-	serving := make(chan [2]string, 1)
-	g.reading.Go(func() {
-		defer close(serving)
-		in := bufio.NewScanner(out)
-		in.Buffer(nil, 16<<20)
-		for in.Scan() {
-			_, _ = g.out.Write(append(bytes.Clone(in.Bytes()), '\n'))
-			var line struct{ Msg, Callers, Operators string }
-			if json.Unmarshal(in.Bytes(), &line) == nil && line.Msg == "serving" {
-				serving <- [2]string{line.Callers, line.Operators}
-			}
-		}
-	})
 	t.Cleanup(g.stop)
-	select {
-	case at := <-serving:
-		g.URL, g.admin = at[0], at[1]
-	case <-time.After(30 * time.Second):
-	}
-	if g.URL == "" {
-		t.Fatalf("the gateway did not say where it serves: %s%s", g.out.String(), g.stderr.String())
-	}
+	g.URL, g.admin = g.Callers, g.Operators
 	g.address = strings.TrimPrefix(g.URL, "http://")
 	return g
 }
+
+func (g *gateway) state() string { return filepath.Join(g.dir, "state") }
 
 // stop ends the gateway and looks at everything it left behind.
 func (g *gateway) stop() {
 	g.ended.Do(func() {
 		for _, path := range []string{"/metrics", "/api/v1/status", "/api/v1/config", "/api/v1/requests?limit=1000", "/api/v1/targets"} {
-			_, _, _ = g.operator("GET", path, "")
+			if status, _, err := g.operator("GET", path, ""); err != nil || status != http.StatusOK {
+				g.t.Errorf("in the end %s is answered with %d, %v", path, status, err)
+			}
 		}
-		_ = g.process.Process.Signal(syscall.SIGTERM)
-		late := time.AfterFunc(30*time.Second, func() { _ = g.process.Process.Kill() })
-		defer late.Stop()
-		g.reading.Wait()
-		err := g.process.Wait()
-		if text := g.stderr.String(); err != nil && !strings.Contains(g.out.String(), "answers under way were cut") || strings.Contains(text, "DATA RACE") {
-			g.t.Errorf("the gateway ended with %v\n%s", err, text)
+		err := g.Stop()
+		cut := exitCode(err) == 1 && strings.Contains(g.out.String(), "answers under way were cut")
+		if err != nil && !cut || strings.Contains(g.Errors.String(), "DATA RACE") {
+			g.t.Errorf("the gateway ended with %v", err)
 		}
 		if strings.Contains(g.out.String(), `"panic while answering`) {
 			g.t.Errorf("the gateway panicked: %s", g.out.String())
@@ -263,37 +239,66 @@ func (g *gateway) stop() {
 	})
 }
 
-// noLeaks looks for the secrets in everything that left the process.
-func (g *gateway) noLeaks() {
-	inside := map[string]string{"logs": g.out.String(), "standard error": g.stderr.String()}
-	_ = filepath.WalkDir(g.dir, func(path string, d os.DirEntry, err error) error {
-		if err == nil && !d.IsDir() && path != g.file {
-			content, _ := os.ReadFile(path)
-			inside["the file "+filepath.Base(path)] = string(content)
-		}
-		return nil
-	})
-	for where, text := range inside {
-		for what, canary := range map[string]string{
-			"provider's key": providerKey(), "other provider's key": otherKey(), "admin token": adminToken(),
-			"client key": aliceKey(), "other client key": bobKey(), "prompt": prompt(),
-		} {
-			if found(text, canary) && !strings.HasPrefix(where, "the file") {
-				g.t.Errorf("%s hold the %s", where, what)
-			}
-		}
+// canaries are the secrets of a run, and what nobody needs to know of them.
+func canaries() map[string]string {
+	return map[string]string{
+		"provider's key": providerKey(), "other provider's key": otherKey(), "admin token": adminToken(), "prompt": prompt(),
+		"client key": aliceKey(), "other client key": bobKey(), "digest of a client key": digestOf(aliceKey()), "digest of the other client key": digestOf(bobKey()),
 	}
-	told := g.answers.String()
-	for what, canary := range map[string]string{"provider's key": providerKey(), "other provider's key": otherKey(), "admin token": adminToken()} {
-		if found(told, canary) {
-			g.t.Errorf("answers hold the %s", what)
+}
+
+// noLeaks looks for the secrets in everything that left the process. Callers may be
+// told what they sent themselves: a prompt and a key of theirs.
+func (g *gateway) noLeaks() {
+	left := map[string]string{"the log": g.out.String(), "standard error": g.Errors.String(), "answers to operators": g.shown.String()}
+	err := filepath.WalkDir(g.dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() || path == g.file {
+			return err
+		}
+		if strings.HasPrefix(path, filepath.Join(g.state(), "history")+string(filepath.Separator)) {
+			return g.kept(path, d) // versions of the file itself
+		}
+		content, err := os.ReadFile(path)
+		left["the file "+filepath.Base(path)] = string(content)
+		return err
+	})
+	if err != nil {
+		g.t.Errorf("what the gateway wrote: %v", err)
+	}
+	for where, text := range left {
+		withoutSecrets(g.t, where, text)
+	}
+	told := g.told.String()
+	for _, what := range []string{"provider's key", "other provider's key", "admin token"} {
+		if found(told, canaries()[what]) {
+			g.t.Errorf("answers to callers hold the %s", what)
 		}
 	}
 }
 
-// found reports whether a text holds a secret, as it is or escaped.
+// kept fails when others than its owner can read a file with the secrets of the
+// configuration.
+func (g *gateway) kept(path string, d os.DirEntry) error {
+	info, err := d.Info()
+	if err == nil && info.Mode().Perm()&0o077 != 0 {
+		g.t.Errorf("%s can be read by others: %s", path, info.Mode())
+	}
+	return err
+}
+
+// withoutSecrets fails the test when a text holds a secret in any form.
+func withoutSecrets(t *testing.T, where, text string) {
+	t.Helper()
+	for what, canary := range canaries() {
+		if found(text, canary) {
+			t.Errorf("%s: here is the %s", where, what)
+		}
+	}
+}
+
+// found reports whether a text holds a secret, as it is, escaped or encoded.
 func found(text, canary string) bool {
-	if strings.Contains(text, canary) {
+	if strings.Contains(text, canary) || strings.Contains(text, base64.StdEncoding.EncodeToString([]byte(canary))) {
 		return true
 	}
 	var json, url strings.Builder
@@ -302,7 +307,7 @@ func found(text, canary string) bool {
 		fmt.Fprintf(&url, `%%%02x`, c)
 	}
 	lower := strings.ToLower(text)
-	return strings.Contains(lower, json.String()) || strings.Contains(lower, url.String())
+	return strings.Contains(lower, json.String()) || strings.Contains(lower, url.String()) || strings.Contains(lower, hex.EncodeToString([]byte(canary)))
 }
 
 var client = &http.Client{
@@ -318,9 +323,9 @@ type answer struct {
 	body   string
 }
 
-// ask makes a request. Everything that is told is kept.
+// ask makes a request, also when the test is over. Everything that is told is kept.
 func (g *gateway) ask(method, url, body string, header http.Header) (answer, error) {
-	req, err := http.NewRequestWithContext(g.t.Context(), method, url, strings.NewReader(body))
+	req, err := http.NewRequestWithContext(context.WithoutCancel(g.t.Context()), method, url, strings.NewReader(body))
 	if err != nil {
 		return answer{}, err
 	}
@@ -337,9 +342,13 @@ func (g *gateway) ask(method, url, body string, header http.Header) (answer, err
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
-	_ = resp.Header.Write(&g.answers)
-	_ = resp.Trailer.Write(&g.answers)
-	_, _ = g.answers.Write(text[:min(len(text), 1<<20)])
+	heard, most := &g.told, 1<<20 // the same without end
+	if strings.HasPrefix(url, g.admin) {
+		heard, most = &g.shown, len(text)
+	}
+	_ = resp.Header.Write(heard)
+	_ = resp.Trailer.Write(heard)
+	_, _ = heard.Write(text[:min(len(text), most)])
 	return answer{resp.StatusCode, resp.Header, string(text)}, err
 }
 
@@ -384,37 +393,67 @@ func (g *gateway) raw(text string) string {
 		n, err := conn.Read(buf)
 		all = append(all, buf[:n]...)
 		if err != nil {
-			_, _ = g.answers.Write(all)
+			_, _ = g.told.Write(all)
 			return string(all)
 		}
 	}
 }
 
-// rss is the memory that the gateway holds, in bytes.
-func (g *gateway) rss() int64 {
-	g.t.Helper()
-	g.onLinux()
-	n, err := process.Memory(g.process.Process.Pid)
-	if err != nil {
-		g.t.Fatalf("the gateway's memory: %v\n%s", err, g.stderr.String())
+// measured fails when the gateway's memory grew by more than a bound during do.
+func (g *gateway) measured(t *testing.T, bound int64, do func()) {
+	t.Helper()
+	if runtime.GOOS != "linux" {
+		t.Log("how much memory it takes is looked at below /proc, which is Linux's")
+		do()
+		return
 	}
-	return n
+	if withRace && os.Getenv(binary) == "" {
+		bound *= shadow
+	}
+	before, err := process.Memory(g.Pid)
+	if err != nil {
+		t.Fatalf("the gateway's memory: %v\n%s", err, g.Errors.String())
+	}
+	most := before
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			now, failed := process.Memory(g.Pid)
+			if most = max(most, now); failed != nil {
+				err = failed
+				return
+			}
+			select {
+			case <-stop:
+				return
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	}()
+	do()
+	close(stop)
+	<-stopped
+	if err != nil {
+		t.Fatalf("the gateway's memory: %v\n%s", err, g.Errors.String())
+	}
+	if grown := most - before; grown > bound {
+		t.Errorf("memory grew by %d MiB, want at most %d", grown>>20, bound>>20)
+	}
 }
 
 // cpu is the processor time that the gateway has used.
-func (g *gateway) cpu() time.Duration {
-	g.t.Helper()
-	g.onLinux()
-	d, err := process.Time(g.process.Process.Pid)
+func (g *gateway) cpu(t *testing.T) time.Duration {
+	t.Helper()
+	if runtime.GOOS != "linux" {
+		t.Skip("processes are looked at below /proc, which is Linux's")
+	}
+	d, err := process.Time(g.Pid)
 	if err != nil {
-		g.t.Fatalf("the gateway's processor time: %v\n%s", err, g.stderr.String())
+		t.Fatalf("the gateway's processor time: %v\n%s", err, g.Errors.String())
 	}
 	return d
 }
 
-// onLinux skips what looks at the gateway from outside, elsewhere than on Linux.
-func (g *gateway) onLinux() {
-	if runtime.GOOS != "linux" {
-		g.t.Skip("processes are looked at below /proc, which is Linux's")
-	}
-}
+// shadow is how many times as much memory the race detector takes, at most.
+const shadow = 5

@@ -2,8 +2,6 @@ package attack
 
 import (
 	"bytes"
-	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -160,7 +158,7 @@ func TestS38NothingShowsTheProcessFromOutside(t *testing.T) {
 			t.Errorf("callers get %s: %d, %v", path, a.status, err)
 		}
 	}
-	arguments, err := process.Arguments(g.process.Process.Pid)
+	arguments, err := process.Arguments(g.Pid)
 	if err != nil && runtime.GOOS == "linux" {
 		t.Fatal(err)
 	}
@@ -263,17 +261,6 @@ func (g *gateway) explainsWithoutSecrets(t *testing.T) {
 		t.Errorf("the events: %d %.300s, %v: this proves nothing", a.status, a.body, err)
 	}
 	withoutSecrets(t, "an event", a.body)
-}
-
-// withoutSecrets fails the test when a text holds a secret in any form.
-func withoutSecrets(t *testing.T, where, text string) {
-	t.Helper()
-	for what, canary := range map[string]string{"provider's key": providerKey(), "admin token": adminToken(), "client key": aliceKey(), "digest of a client key": digestOf(aliceKey()), "prompt": prompt()} {
-		coded := strings.Contains(text, base64.StdEncoding.EncodeToString([]byte(canary))) || strings.Contains(strings.ToLower(text), hex.EncodeToString([]byte(canary)))
-		if coded || found(text, canary) {
-			t.Errorf("%s holds the %s", where, what)
-		}
-	}
 }
 
 // collector receives spans, and keeps the bytes they came as.

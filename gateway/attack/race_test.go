@@ -3,5 +3,5 @@
 package attack
 
 // withRace: the gateway, when it is this test's own program, has the race
-// detector, and bars on memory say nothing.
+// detector, whose shadow memory is several times the program's.
 const withRace = true

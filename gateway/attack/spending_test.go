@@ -12,7 +12,7 @@ import (
 // budgeted is a file in which alice may spend so much.
 func budgeted(provider, budget string) string {
 	text := strings.Replace(settings(provider), "tenant: a}", "tenant: a, budget: {"+budget+"}}", 1)
-	return text + "prices:\n  gpt-4o*: {input: 2.5, output: 10}\n"
+	return text + "prices:\n  gpt-4o*: {input: 2.5, output: 10}\n  claude-x: {input: 3, output: 15}\n"
 }
 
 // account is what a budget is at.
