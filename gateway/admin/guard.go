@@ -8,6 +8,8 @@ import (
 	"net/http/pprof"
 	"slices"
 	"strings"
+
+	"github.com/holdfast-gateway/holdfast/gateway/internal/hosts"
 )
 
 // judge says why a request is not served, whatever it asks for.
@@ -27,28 +29,18 @@ func (a *API) judge(r *http.Request) *problem {
 // knows reports whether the request came under a name of this listener. Another
 // name may be one that a web page's owner has pointed here; an address cannot.
 func (a *API) knows(r *http.Request) bool {
-	host := hostOf(r.Host)
+	host := hosts.Of(r.Host)
 	if host == "" {
 		return false
 	}
 	if ip := net.ParseIP(host); ip != nil {
-		return ip.IsLoopback() || sameIP(ip, hostOf(a.Listen)) || sameIP(ip, localAddress(r)) || a.named(host)
+		return ip.IsLoopback() || sameIP(ip, hosts.Of(a.Listen)) || sameIP(ip, localAddress(r)) || a.named(host)
 	}
-	return host == "localhost" || host == hostOf(a.Listen) || a.named(host)
+	return host == "localhost" || host == hosts.Of(a.Listen) || a.named(host)
 }
 
 func (a *API) named(host string) bool {
-	return a.Hosts != nil && slices.ContainsFunc(a.Hosts(), func(h string) bool { return hostOf(h) == host })
-}
-
-// hostOf returns the name in "name", "name:port" or "[address]:port", in lower
-// case and without a final dot.
-func hostOf(s string) string {
-	if host, _, err := net.SplitHostPort(s); err == nil {
-		s = host
-	}
-	s = strings.TrimSuffix(strings.TrimPrefix(s, "["), "]")
-	return strings.TrimSuffix(strings.ToLower(s), ".")
+	return a.Hosts != nil && slices.ContainsFunc(a.Hosts(), func(h string) bool { return hosts.Of(h) == host })
 }
 
 func sameIP(ip net.IP, text string) bool {
@@ -59,7 +51,7 @@ func sameIP(ip net.IP, text string) bool {
 // localAddress is the address that the connection came in at.
 func localAddress(r *http.Request) string {
 	if at, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
-		return hostOf(at.String())
+		return hosts.Of(at.String())
 	}
 	return ""
 }

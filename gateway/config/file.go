@@ -32,6 +32,13 @@ type File struct {
 	// front of the gateway authenticates. It excludes keys.
 	InsecureNoAuth bool `yaml:"insecure_no_auth"`
 
+	// Hosts are further names that callers may use for this address in a URL when
+	// there are no keys. Addresses, names of one word and those under .localhost,
+	// .local and .internal are always good; requests under other names are refused
+	// (421), as DNS rebinding makes them: a web page's owner may point his name at
+	// this machine. Keys or insecure_no_auth make every name good.
+	Hosts []string `yaml:"hosts"`
+
 	// TLS makes callers use https. Without it put the gateway behind something
 	// that does, or listen on loopback.
 	TLS TLS `yaml:"tls"`

@@ -14,6 +14,7 @@ import (
 
 	"github.com/holdfast-gateway/holdfast"
 	"github.com/holdfast-gateway/holdfast/concurrency"
+	"github.com/holdfast-gateway/holdfast/gateway/internal/hosts"
 	"github.com/holdfast-gateway/holdfast/gateway/internal/reach"
 	"github.com/holdfast-gateway/holdfast/provider/all"
 	"github.com/holdfast-gateway/holdfast/quota"
@@ -90,6 +91,8 @@ func (f *File) check() Errors {
 	}
 	c.address("listen", f.MainListen())
 	c.address("admin", f.AdminListen())
+	c.names([]string{"hosts"}, f.Hosts)
+	c.names([]string{"admin", "hosts"}, f.Admin.Hosts)
 	if (f.TLS.Cert == "") != (f.TLS.Key == "") {
 		c.fail([]string{"tls"}, "cert and key go together: name both files or none")
 	}
@@ -150,6 +153,22 @@ func (f *File) CheckListen() error {
 		return nil
 	}
 	return fmt.Errorf("listen on %s, operators on %s: %s", f.MainListen(), f.AdminListen(), c.errs[0].Message)
+}
+
+// Named reports whether callers may use a host, without its port and in lower
+// case, for the address they call.
+func (f *File) Named(host string) bool {
+	return f.KeysRequired() || f.InsecureNoAuth || hosts.Private(host) || host == hosts.Of(f.MainListen()) ||
+		slices.ContainsFunc(f.Hosts, func(one string) bool { return hosts.Of(one) == host })
+}
+
+// names judges the names that a listener has in URLs.
+func (c *checker) names(at []string, names []string) {
+	for i, name := range names {
+		if u, err := url.Parse("http://" + name); err != nil || u.Hostname() == "" || u.Host != name {
+			c.fail(append(at, strconv.Itoa(i)), "want a host, as in ai.example.com")
+		}
+	}
 }
 
 // IsLoopback reports whether a host to listen on is reached from this machine

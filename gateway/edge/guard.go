@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/holdfast-gateway/holdfast/call"
+	"github.com/holdfast-gateway/holdfast/gateway/internal/hosts"
 )
 
 // maxParameters is how many query parameters a request may have: parsers stop at
@@ -30,6 +31,17 @@ func odd(r *http.Request) *call.Problem {
 
 // decisive are the members of a body by which it is decided who answers and how.
 var decisive = []string{"model", "stream"}
+
+// misdirected words what is wrong with a request under a name that is not this
+// listener's: a web page's owner may have pointed it here, and then no browser
+// sees another origin. Programs of HTTP/1.0 name no host, and no browser is one.
+func (h *Handler) misdirected(r *http.Request) *call.Problem {
+	if r.Host == "" || h.config.Named == nil || h.config.Named(hosts.Of(r.Host)) {
+		return nil
+	}
+	return &call.Problem{Status: http.StatusMisdirectedRequest, Type: invalid, Code: "unknown_host",
+		Message: "This gateway asks for no keys, so it is not served under a public name; use its IP address, or add the name to hosts."}
+}
 
 // ambiguous words what is wrong with a body that parsers read differently: one
 // takes the first of two members, another one the last, and some, Go's own among

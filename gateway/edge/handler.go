@@ -46,6 +46,10 @@ type Config struct {
 	// are believed. nil: nobody's.
 	Proxies func() []netip.Prefix
 
+	// Named reports whether a caller may use a host, without its port and in lower
+	// case, for this address. nil: every name is good.
+	Named func(host string) bool
+
 	Realtime func() bool // WebSockets on /v1/realtime are tunnelled; nil: refused with 426
 
 	Models func() []string   // names that GET /v1/models lists, in order; nil: none
@@ -130,7 +134,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer out.finish()
 	defer h.recover(out, r)
-	if problem := odd(r); problem != nil {
+	problem := odd(r)
+	if problem == nil {
+		problem = h.misdirected(r)
+	}
+	if problem != nil {
 		h.refuse(out, r, *problem)
 		return
 	}

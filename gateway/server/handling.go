@@ -8,7 +8,7 @@ type handling struct {
 	mu     sync.Mutex
 	count  int
 	closed bool
-	empty  chan struct{} // closed when closed and count is 0
+	empty  chan struct{} // made by close; closed when count is 0
 }
 
 // enter counts a request in; it returns false after close.
@@ -30,13 +30,15 @@ func (h *handling) leave() {
 	}
 }
 
-// close lets nobody in and waits until everybody has left. It is called once.
-func (h *handling) close() {
+// close lets nobody in; what it returns is closed when everybody has left.
+func (h *handling) close() <-chan struct{} {
 	h.mu.Lock()
-	h.closed, h.empty = true, make(chan struct{})
-	if h.count == 0 {
-		close(h.empty)
+	defer h.mu.Unlock()
+	if !h.closed {
+		h.closed, h.empty = true, make(chan struct{})
+		if h.count == 0 {
+			close(h.empty)
+		}
 	}
-	h.mu.Unlock()
-	<-h.empty
+	return h.empty
 }

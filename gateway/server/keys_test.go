@@ -75,6 +75,20 @@ func TestARemovedKeyOpensNothingWithinASecond(t *testing.T) {
 	}
 }
 
+// TestAFileThatWaitsForItsSecretIsTakenWhenTheSecretComes: the file itself does
+// not change then.
+func TestAFileThatWaitsForItsSecretIsTakenWhenTheSecretComes(t *testing.T) {
+	g := start(t, oneRoute, server.Options{Watch: 10 * time.Millisecond})
+	secret := filepath.Join(t.TempDir(), "late")
+	g.edit(func(text string) string { return strings.Replace(text, "sk-sim", "${file:"+secret+"}", 1) })
+	waitFor(t, "the file to be refused", func() bool { return strings.Contains(g.log.String(), "configuration not changed") })
+	write(t, secret, "sk-late-0123")
+	waitFor(t, "the file to be taken", func() bool { return strings.Contains(g.log.String(), "configuration changed") })
+	if n := strings.Count(g.log.String(), "configuration not changed"); n != 1 {
+		t.Errorf("the refusal was told %d times, want once", n)
+	}
+}
+
 func TestANewSecretInAFileIsUsed(t *testing.T) {
 	folder := t.TempDir()
 	secretFile := filepath.Join(folder, "secret")

@@ -3,6 +3,7 @@ package server_test
 import (
 	"bufio"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/holdfast-gateway/holdfast/gateway/server"
 )
@@ -93,29 +95,64 @@ func TestRealtimeIsATunnelOnlyWhereTheFileSaysSo(t *testing.T) {
 	}
 }
 
-// TestADrainEndsATunnel: it cannot be finished, so its end is told by the end of
-// the connection.
-func TestADrainEndsATunnel(t *testing.T) {
+// tunnelled opens a gateway with a tunnel through it.
+func tunnelled(t *testing.T, o server.Options) (*gateway, net.Conn, *bufio.Reader) {
+	t.Helper()
 	upstream := httptest.NewServer(http.HandlerFunc(shout))
 	t.Cleanup(upstream.Close)
-	g := start(t, strings.NewReplacer("REALTIME", "realtime: tunnel", "UP", upstream.URL).Replace(realtimeFile), server.Options{})
+	g := start(t, strings.NewReplacer("REALTIME", "realtime: tunnel", "UP", upstream.URL).Replace(realtimeFile), o)
 	conn, err := net.Dial("tcp", g.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	t.Cleanup(func() { _ = conn.Close() })
 	fmt.Fprintf(conn, "GET /v1/realtime?model=voice HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
 	in := bufio.NewReader(conn)
 	if resp, err := http.ReadResponse(in, nil); err != nil || resp.StatusCode != 101 {
 		t.Fatal(resp, err)
 	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_, _ = io.Copy(io.Discard, in)
-	}()
-	g.finish()
-	<-done
+	return g, conn, in
+}
+
+// TestADrainLetsATunnelGoOnUntilItsTimeIsOver: then its end is told by the end of
+// the connection.
+func TestADrainLetsATunnelGoOnUntilItsTimeIsOver(t *testing.T) {
+	g, conn, in := tunnelled(t, server.Options{Drain: time.Second})
+	g.stop()
+	waitFor(t, "new connections to be refused", func() bool {
+		c, err := net.Dial("tcp", g.Addr())
+		if err == nil {
+			_ = c.Close()
+		}
+		return err != nil
+	})
+	fmt.Fprint(conn, "still there\n")
+	if line, err := in.ReadString('\n'); line != "STILL THERE\n" || err != nil {
+		t.Errorf("while draining: heard %q, %v", line, err)
+	}
+	if rest, _ := io.ReadAll(in); len(rest) > 0 { // until the connection is cut
+		t.Errorf("heard %q more", rest)
+	}
+	if err := g.finish(); !errors.Is(err, server.ErrCut) {
+		t.Errorf("ended with %v, want ErrCut", err)
+	}
+}
+
+func TestADrainIsOverWhenTheLastTunnelIs(t *testing.T) {
+	g, conn, in := tunnelled(t, server.Options{})
+	g.stop()
+	waitFor(t, "/readyz to say no, or nobody to be there", func() bool {
+		resp, err := http.Get("http://" + g.Addr() + "/readyz")
+		if err == nil {
+			_ = resp.Body.Close()
+		}
+		return err != nil || resp.StatusCode == 503
+	})
+	_ = conn.Close()
+	_, _ = io.ReadAll(in)
+	if err := g.finish(); err != nil {
+		t.Errorf("ended with %v, want a clean end", err)
+	}
 }
 
 // TestAKeyThatMayNotUseEverythingHasNoTunnel: what goes through one is not read.

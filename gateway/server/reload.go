@@ -63,7 +63,7 @@ func (s *Server) watch(ctx context.Context) {
 			return
 		case <-ticker.C:
 			s.renew()
-			if s.changed() {
+			if s.changed() || s.healed() {
 				_ = s.Reload() // logged there
 			}
 		}
@@ -75,6 +75,20 @@ func (s *Server) changed() bool {
 	defer s.reload.Unlock()
 	now, secrets := digestOf(s.path), digestOf(s.current.Load().file.SecretFiles()...)
 	return now != s.digest && now != [32]byte{} || secrets != s.sealed && secrets != [32]byte{}
+}
+
+// healed reports whether a file that was refused would be taken now although it
+// is the same: what it refers to, such as a secret's file, may have come since.
+// It is asked seldom, and says nothing while the answer is no.
+func (s *Server) healed() bool {
+	s.reload.Lock()
+	defer s.reload.Unlock()
+	if s.current.Load().problem == "" || time.Since(s.tried) < 10*s.options.Watch {
+		return false
+	}
+	s.tried = time.Now()
+	_, err := config.Load(s.path)
+	return err == nil
 }
 
 // digestOf returns the digest of files' content, or zero when one cannot be

@@ -66,6 +66,8 @@ type Server struct {
 	digest [32]byte // of the file as it was last read
 
 	sealed [32]byte // of the secret files it refers to
+
+	tried time.Time // when a refused file was last looked at again
 }
 
 // loaded is what one reading of the file left behind.
@@ -183,6 +185,7 @@ func (s *Server) Start() error {
 		Secrets: s.untold,
 		Proxies: func() []netip.Prefix { return s.current.Load().proxies },
 
+		Named:      func(host string) bool { return s.current.Load().file.Named(host) },
 		WriteStall: func() time.Duration { return s.current.Load().file.WriteStall },
 		Realtime:   func() bool { return s.current.Load().file.Realtime == "tunnel" },
 	})
@@ -300,7 +303,7 @@ func (s *Server) Run(ctx context.Context, now <-chan struct{}) error {
 	s.cut(nil)
 	stopWatching()
 	running.Wait()
-	s.handling.close()
+	<-s.handling.close()
 	return errors.Join(err, s.transport.Close())
 }
 
@@ -331,7 +334,11 @@ func (s *Server) drain(delay time.Duration, now <-chan struct{}) error {
 		}
 	}()
 	if err := s.main.Shutdown(ctx); err == nil {
-		return nil
+		select { // tunnels: their connections are no longer the server's
+		case <-s.handling.close():
+			return nil
+		case <-ctx.Done():
+		}
 	}
 	s.log.Warn("ending answers under way")
 	s.cut(holdfast.ErrDraining) // a stream ends with its dialect's error event

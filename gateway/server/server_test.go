@@ -126,6 +126,46 @@ routes:
     targets: [openai/gpt-4o]
 `
 
+// TestWithoutKeysAPublicNameIsNotServed: a page's owner may have pointed it at
+// this machine, and then no browser sees another origin (DNS rebinding).
+func TestWithoutKeysAPublicNameIsNotServed(t *testing.T) {
+	status := func(g *gateway, method, path, host string) int {
+		req, err := http.NewRequest(method, "http://"+g.Addr()+path, strings.NewReader(`{"model":"chat","messages":[{"role":"user","content":"hi"}]}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = host
+		req.Header.Set("Origin", "http://"+host) // what the page's browser says, and it is the same
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		_, _ = io.Copy(io.Discard, resp.Body)
+		return resp.StatusCode
+	}
+	g := start(t, oneRoute+"hosts: [ai.example:8080]\n", server.Options{})
+	for host, want := range map[string]int{
+		"evil.example": 421, "evil.example:8080": 421, "localhost.evil.example": 421,
+		g.Addr(): 200, "localhost:8080": 200, "gateway": 200, "host.docker.internal": 200, "ai.example": 200, "AI.example.:8080": 200,
+	} {
+		before := g.provider.Counts().Calls
+		if got := status(g, "POST", "/v1/chat/completions", host); got != want {
+			t.Errorf("%s: status %d, want %d", host, got, want)
+		}
+		if called := g.provider.Counts().Calls > before; called != (want == 200) {
+			t.Errorf("%s: the provider was called: %t", host, called)
+		}
+		if got := status(g, "GET", "/v1/models", host); got != want {
+			t.Errorf("%s: /v1/models: status %d, want %d", host, got, want)
+		}
+	}
+	asksForKeys := start(t, oneRoute+"keys: {}\n", server.Options{})
+	if got := status(asksForKeys, "POST", "/v1/chat/completions", "evil.example"); got != 401 {
+		t.Errorf("a gateway that asks for keys answered %d, want 401: its name is nobody's matter", got)
+	}
+}
+
 func TestOperatorsAndCallersHaveTheirOwnListeners(t *testing.T) {
 	g := start(t, oneRoute, server.Options{})
 	for _, c := range []struct {
