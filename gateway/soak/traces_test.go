@@ -6,7 +6,6 @@ import (
 	"encoding/csv"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -17,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast-gateway/holdfast/internal/wanted"
 	"github.com/holdfast-gateway/holdfast/sim"
 )
 
@@ -82,13 +82,9 @@ func (t tokens) draw(rng *rand.Rand) int {
 	return max(1, int(min(t.most, t.p50*math.Exp(sigma*rng.NormFloat64()))))
 }
 
-// recorded reads the trace of code completions where it is.
-func recorded() ([]arrival, error) {
-	root := os.Getenv("HOLDFAST_FIXTURES")
-	if root == "" {
-		root = filepath.Join("..", "..", "..", "shared", "fixtures")
-	}
-	f, err := os.Open(filepath.Join(root, "traces", "azure-llm-2023-code.csv"))
+// recorded reads the trace of code completions from the folder of recordings.
+func recorded(folder string) ([]arrival, error) {
+	f, err := os.Open(filepath.Join(folder, "traces", "azure-llm-2023-code.csv"))
 	if err != nil {
 		return nil, err
 	}
@@ -119,12 +115,14 @@ func recorded() ([]arrival, error) {
 
 // codeTrace is the recorded trace, else one with its statistics.
 func codeTrace(t *testing.T) (list []arrival, where string) {
-	list, err := recorded()
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	t.Helper()
+	folder, found := wanted.Find(t)
+	if !found {
 		t.Log("no recorded trace in HOLDFAST_FIXTURES: one with its statistics is generated")
 		return azureCode.generate(1, azureCode.requests), "generated from its statistics"
-	case err != nil:
+	}
+	list, err := recorded(folder)
+	if err != nil {
 		t.Fatal(err)
 	}
 	return list, "as recorded"

@@ -25,13 +25,15 @@ const (
 	Clients    Suite = "clients"    // npm and a registry to fetch agents from; `make clients` only
 	Curl       Suite = "curl"       // the program
 	Fixtures   Suite = "fixtures"   // recorded provider traffic at HOLDFAST_FIXTURES
+	H2spec     Suite = "h2spec"     // a module proxy to fetch it from; `make attack` only
+	Names      Suite = "names"      // a name in /etc/hosts that leads to loopback and is not localhost
 	Node       Suite = "node"       // node, npm and a registry to fetch clients from
 	Prometheus Suite = "prometheus" // prometheus and promtool
 	Python     Suite = "python"     // python3 with httpx
 )
 
 // Suites are all of them, in alphabetical order.
-var Suites = []Suite{Clients, Curl, Fixtures, Node, Prometheus, Python}
+var Suites = []Suite{Clients, Curl, Fixtures, H2spec, Names, Node, Prometheus, Python}
 
 // Missing ends the test: skipped, with the reason, or failed where the suite is
 // required. It must be called from the test's own goroutine.
@@ -61,6 +63,26 @@ func parse(list string) (suites []Suite) {
 // none, it is Missing.
 func Recordings(t testing.TB) string {
 	t.Helper()
+	folder, err := recordings(t)
+	if err != nil {
+		Missing(t, Fixtures, "no recorded traffic at HOLDFAST_FIXTURES: %v", err)
+	}
+	return folder
+}
+
+// Find is Recordings for a test that can do without: where there are none and
+// nobody requires them, it says false and the test goes on.
+func Find(t testing.TB) (folder string, found bool) {
+	t.Helper()
+	folder, err := recordings(t)
+	if err != nil && required(Fixtures, os.Getenv(Variable)) {
+		Missing(t, Fixtures, "no recorded traffic at HOLDFAST_FIXTURES: %v", err)
+	}
+	return folder, err == nil
+}
+
+func recordings(t testing.TB) (string, error) {
+	t.Helper()
 	folder := os.Getenv("HOLDFAST_FIXTURES")
 	if folder == "" {
 		folder = filepath.Join("..", "shared", "fixtures")
@@ -68,10 +90,8 @@ func Recordings(t testing.TB) string {
 	if !filepath.IsAbs(folder) {
 		folder = filepath.Join(root(t), folder)
 	}
-	if _, err := os.Stat(filepath.Join(folder, "index.json")); err != nil { //nolint:gosec // the developer's own variable names the folder
-		Missing(t, Fixtures, "no recorded traffic at HOLDFAST_FIXTURES: %v", err)
-	}
-	return folder
+	_, err := os.Stat(filepath.Join(folder, "index.json")) //nolint:gosec // the developer's own variable names the folder
+	return folder, err
 }
 
 // root is the folder of the workspace, above the test's own.

@@ -3,6 +3,7 @@ package wanted
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -40,6 +41,32 @@ func TestASuiteThatIsMissingIsSkippedUnlessItIsRequired(t *testing.T) {
 		if fails != strings.HasPrefix(e.failed, "no npm") || fails == (e.skipped == "no npm") {
 			t.Errorf("%q: failed %q, skipped %q", list, e.failed, e.skipped)
 		}
+	}
+}
+
+// TestRecordingsThatAreMissingAreNotFoundUnlessTheyAreRequired: a test that can do
+// without goes on.
+func TestRecordingsThatAreMissingAreNotFoundUnlessTheyAreRequired(t *testing.T) {
+	t.Setenv("HOLDFAST_FIXTURES", t.TempDir())
+	for list, fails := range map[string]bool{"": false, "node": false, "node,fixtures": true} {
+		t.Setenv(Variable, list)
+		e := &ended{TB: t}
+		found, done := true, make(chan struct{})
+		go func() {
+			defer close(done)
+			_, found = Find(e)
+		}()
+		<-done
+		if e.skipped != "" || fails != strings.HasPrefix(e.failed, "no recorded traffic") || !fails && found {
+			t.Errorf("%q: found %t, failed %q, skipped %q", list, found, e.failed, e.skipped)
+		}
+	}
+	folder := os.Getenv("HOLDFAST_FIXTURES")
+	if err := os.WriteFile(filepath.Join(folder, "index.json"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if at, found := Find(t); at != folder || !found {
+		t.Errorf("%s, %t, want %s", at, found, folder)
 	}
 }
 
