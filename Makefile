@@ -62,7 +62,7 @@ experiments: ## the simulations with all their seeds (some minutes); writes thei
 
 .PHONY: attack
 attack: build ## what was done to other gateways, against bin/holdfast (some minutes)
-	cd gateway && HOLDFAST_ATTACK=1 HOLDFAST_BINARY=$(CURDIR)/bin/holdfast go test -count=1 -v -timeout 15m ./attack
+	cd gateway && HOLDFAST_REQUIRE=$${HOLDFAST_REQUIRE:+$$HOLDFAST_REQUIRE,}h2spec HOLDFAST_ATTACK=1 HOLDFAST_BINARY=$(CURDIR)/bin/holdfast go test -count=1 -v -timeout 15m ./attack
 
 .PHONY: bench
 bench: ## nginx, HAProxy, ReverseProxy, Portkey and Holdfast side by side (12 minutes); writes docs/reference/benchmarks.md

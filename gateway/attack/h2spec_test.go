@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/holdfast-gateway/holdfast/internal/wanted"
 )
 
 // TestHTTP2IsSpokenAsWellAsByNetHTTP runs h2spec, the conformance suite of the
@@ -25,7 +27,7 @@ func TestHTTP2IsSpokenAsWellAsByNetHTTP(t *testing.T) {
 	build.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-buildvcs=false")
 	if out, err := build.CombinedOutput(); err != nil {
 		if strings.Contains(string(out), "dial tcp") || strings.Contains(string(out), "lookup") {
-			t.Skipf("h2spec cannot be downloaded: %s", out)
+			wanted.Missing(t, wanted.H2spec, "h2spec cannot be downloaded: %s", out)
 		}
 		t.Fatalf("h2spec does not build: %v %s", err, out)
 	}

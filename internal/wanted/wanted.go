@@ -88,14 +88,14 @@ func recordings(t testing.TB) (string, error) {
 		folder = filepath.Join("..", "shared", "fixtures")
 	}
 	if !filepath.IsAbs(folder) {
-		folder = filepath.Join(root(t), folder)
+		folder = filepath.Join(Root(t), folder)
 	}
 	_, err := os.Stat(filepath.Join(folder, "index.json")) //nolint:gosec // the developer's own variable names the folder
 	return folder, err
 }
 
-// root is the folder of the workspace, above the test's own.
-func root(t testing.TB) string {
+// Root returns the folder of the repository, above the test's own.
+func Root(t testing.TB) string {
 	t.Helper()
 	folder, err := os.Getwd()
 	if err != nil {
