@@ -107,9 +107,9 @@ func (d counting) Frame(event, data []byte, s *call.Stream) call.Frame {
 		return f
 	}
 	usage := call.Value(bytes.TrimSpace(data)).Get(d.usage...)
-	in, ok := usage.Get("prompt_tokens").Int()
-	out, too := usage.Get("completion_tokens").Int()
-	if ok && too && in >= 0 && out >= 0 {
+	in, ok := s.Usage.Count(usage.Get("prompt_tokens"))
+	out, too := s.Usage.Count(usage.Get("completion_tokens"))
+	if ok || too {
 		s.Usage.Input, s.Usage.Output, s.Usage.Known = in, out, true
 	}
 	return f

@@ -67,9 +67,17 @@ func TestGroqsTokensAreCountedWhereItCountsThem(t *testing.T) {
 	if want := (call.Usage{Input: 18, Output: 73, Known: true}); s.Usage != want {
 		t.Errorf("got %+v, want %+v", s.Usage, want)
 	}
-	s = call.Stream{}
-	d.Frame(nil, []byte(`{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"x_groq":{"usage":{"prompt_tokens":-1,"completion_tokens":1e300}}}`), &s)
-	if s.Usage.Known {
-		t.Errorf("believed %+v", s.Usage)
+	for usage, want := range map[string]call.Usage{
+		`{"prompt_tokens":-1,"completion_tokens":1e300}`:       {Odd: true},
+		`{"prompt_tokens":18,"completion_tokens":1e12}`:        {Input: 18, Known: true, Odd: true},
+		`{"prompt_tokens":18}`:                                 {Input: 18, Known: true},
+		`{"prompt_tokens":null,"completion_tokens":"seventy"}`: {Odd: true},
+		`{"queue_time":0.02}`:                                  {},
+	} {
+		s = call.Stream{}
+		d.Frame(nil, []byte(`{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"x_groq":{"usage":`+usage+`}}`), &s)
+		if s.Usage != want {
+			t.Errorf("%s: got %+v, want %+v", usage, s.Usage, want)
+		}
 	}
 }
