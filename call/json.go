@@ -206,20 +206,11 @@ func (v Value) Well() bool {
 	return end >= 0 && trailing(v, end) == nil
 }
 
-// ReplaceString returns a copy of the object text with the string member name
-// at its top level replaced by text; every other byte stays. All members of
-// that name are replaced, so that no parser sees the old one. ok is false when
-// the object has no such string member.
-func (v Value) ReplaceString(name, text string) (out []byte, ok bool) {
-	parts, ok := v.Splice(name, text)
-	if !ok {
-		return nil, false
-	}
-	return bytes.Join(parts, nil), true
-}
-
-// Splice is ReplaceString without the copy: the parts of the new text in order,
-// which share the bytes of v.
+// Splice returns the object text with the string member name at its top level
+// replaced by text, in parts that share the bytes of v and are to be sent in
+// order; every other byte stays. All members of that name are replaced, so that
+// no parser sees the old one. ok is false when the object has no such string
+// member.
 func (v Value) Splice(name, text string) (parts [][]byte, ok bool) {
 	quoted, err := json.Marshal(text)
 	if err != nil {

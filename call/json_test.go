@@ -1,6 +1,7 @@
 package call
 
 import (
+	"bytes"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -22,14 +23,15 @@ func TestGetFindsNestedMembersAndTheLastDuplicateWins(t *testing.T) {
 	}
 }
 
-func TestReplaceStringLeavesEveryOtherByte(t *testing.T) {
+func TestSpliceLeavesEveryOtherByte(t *testing.T) {
 	in := "{ \"x\" : [1, 2] ,\n \"model\":\t\"old\", \"y\":\"\\u00e9\" , \"model\": \"older\" } "
-	got, ok := Value(in).ReplaceString("model", `ne"w`)
+	parts, ok := Value(in).Splice("model", `ne"w`)
+	got := bytes.Join(parts, nil)
 	want := "{ \"x\" : [1, 2] ,\n \"model\":\t\"ne\\\"w\", \"y\":\"\\u00e9\" , \"model\": \"ne\\\"w\" } "
 	if !ok || string(got) != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if _, ok := Value(`{"a":1}`).ReplaceString("model", "x"); ok {
+	if _, ok := Value(`{"a":1}`).Splice("model", "x"); ok {
 		t.Error("replaced a member that is not there")
 	}
 }

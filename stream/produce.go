@@ -2,9 +2,6 @@ package stream
 
 import "github.com/holdfast-gateway/holdfast/call"
 
-// bytesPerToken is the rule of thumb for text, as in call.TextTokens.
-const bytesPerToken = 4
-
 // produce estimates how much an answer holds, for when its provider does not
 // say. An event of a stream is mostly wrapping: what the smallest of them weighs
 // is taken for it, and for one token; the rest of the others for their text.
@@ -28,7 +25,7 @@ func (p *produce) note(kind call.FrameKind, n int, whole bool) {
 // tokens is the estimate; whole says that the one event was the whole answer.
 func (p *produce) tokens(whole bool) int {
 	if whole {
-		return p.bytes / bytesPerToken
+		return call.TextTokens(p.bytes, 0)
 	}
-	return p.events + (p.bytes-p.events*p.least)/bytesPerToken
+	return p.events + call.TextTokens(p.bytes-p.events*p.least, 0)
 }

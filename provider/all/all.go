@@ -34,6 +34,9 @@ var vendors = inOrder(
 	compatible.Vendors(),
 )
 
+// readers are the vendors in the order they are asked who reads a path.
+var readers = slices.Concat([]*provider.Vendor{ByName(Default)}, slices.DeleteFunc(Vendors(), func(v *provider.Vendor) bool { return v.Name == Default }))
+
 // described are the vendors whose codes and frames are known and whose dialect
 // nobody speaks here yet: no request is ever sent to them.
 var described = []*provider.Vendor{
@@ -87,11 +90,7 @@ func ByHost(host string) *provider.Vendor {
 // Reading returns the vendor that reads a path, and what the path asks for; nil
 // when nobody reads it. Most paths are OpenAI's, so it is asked first.
 func Reading(method, path string) (*provider.Vendor, provider.Endpoint) {
-	first := ByName(Default)
-	if ep := first.Endpoint(method, path); ep.Dialect != nil {
-		return first, ep
-	}
-	for _, v := range vendors {
+	for _, v := range readers {
 		if ep := v.Endpoint(method, path); ep.Dialect != nil {
 			return v, ep
 		}

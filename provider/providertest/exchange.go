@@ -9,21 +9,18 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/holdfast-gateway/holdfast/internal/wanted"
 )
 
 // exchange is one request and the answer to it.
 type exchange struct {
-	id      string
-	method  string
-	path    string // without the query
-	ask     []byte // the request's body, when it is a JSON object
-	status  int
-	header  http.Header
-	body    []byte
-	inBand  string // documented: the last frames of a stream that began well
-	comment string
+	id     string
+	method string
+	path   string // without the query
+	ask    []byte // the request's body, when it is a JSON object
+	status int
+	header http.Header
+	body   []byte
+	inBand string // documented: the last frames of a stream that began well
 }
 
 func (x exchange) streamed() bool {
@@ -174,29 +171,4 @@ func readFile(t *testing.T, name string) []byte {
 		t.Fatal(err)
 	}
 	return text
-}
-
-// repository returns the folder of the root module above the test's own.
-func repository(t *testing.T) string {
-	t.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return dir
-		}
-		up := filepath.Dir(dir)
-		if up == dir {
-			t.Fatal("no go.mod above the test")
-		}
-		dir = up
-	}
-}
-
-// fixtures returns where recorded traffic is, or skips the test.
-func fixtures(t *testing.T) string {
-	t.Helper()
-	return wanted.Recordings(t)
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/holdfast-gateway/holdfast/call"
+	"github.com/holdfast-gateway/holdfast/internal/wanted"
 	"github.com/holdfast-gateway/holdfast/provider"
 )
 
@@ -58,14 +59,14 @@ func Run(t *testing.T, v *provider.Vendor, own []Expect) {
 	t.Run("every status has a class", func(t *testing.T) { statuses(t, v) })
 	t.Run("a credential goes where it belongs and nowhere else", func(t *testing.T) { sign(t, v) })
 	t.Run("our own exchanges", func(t *testing.T) {
-		own := readFolder(t, filepath.Join(repository(t), "testdata", v.Name), "own/")
+		own := readFolder(t, filepath.Join(wanted.Root(t), "testdata", v.Name), "own/")
 		compare(t, v, own, pick(table, "own/"))
 	})
 	t.Run("recorded exchanges", func(t *testing.T) {
 		if len(folders(table)) == 0 {
 			t.Skip("nobody has recorded any")
 		}
-		root := fixtures(t)
+		root := wanted.Recordings(t)
 		for _, folder := range folders(table) {
 			if _, err := os.Stat(filepath.Join(root, folder)); err != nil {
 				t.Fatal(err)
@@ -74,7 +75,7 @@ func Run(t *testing.T, v *provider.Vendor, own []Expect) {
 		}
 	})
 	t.Run("documented errors", func(t *testing.T) {
-		compare(t, v, readDocumented(t, fixtures(t), v.Name), pick(table, "documented/"))
+		compare(t, v, readDocumented(t, wanted.Recordings(t), v.Name), pick(table, "documented/"))
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/holdfast-gateway/holdfast/call"
+	"github.com/holdfast-gateway/holdfast/internal/wanted"
 	"github.com/holdfast-gateway/holdfast/provider"
 )
 
@@ -149,7 +150,7 @@ var recorded = []Recorded{
 // in it, and every documented error, has one row, and that the row's vendor says
 // what the row says.
 func RunRecorded(t *testing.T, vendors []*provider.Vendor) {
-	root := fixtures(t)
+	root := wanted.Recordings(t)
 	var index []struct{ ID string }
 	readJSON(t, filepath.Join(root, "index.json"), &index)
 	files := map[string]bool{}
