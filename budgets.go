@@ -161,14 +161,18 @@ func (in *incoming) price(t *call.Target) (spend.Price, bool) {
 	return in.house.config.Prices.Find(in.model(t), in.Request.Model)
 }
 
-// cost notes what an attempt used, when it has ended.
+// cost notes what an attempt used, when it has ended: for limits of tokens, for
+// its tenant's share of the waiting room, and for budgets.
 func (s *sending) cost(o *call.Outcome) {
 	in := s.in
-	if in.hold == nil && len(in.asks) == 0 || !in.guarded {
+	if !in.guarded {
 		return
 	}
 	used, odd := spend.Used(in.Op, &in.Request, o, s.reasoning())
 	in.used.Add(used.Sum())
+	if in.hold == nil {
+		return
+	}
 	price, _ := in.price(s.upstream.Target)
 	in.hold.Add(spend.Charge{Tokens: used.Sum(), Money: price.Of(used)}, odd)
 }

@@ -102,6 +102,49 @@ func TestATenantWithManyCallsDoesNotMakeAnotherWait(t *testing.T) {
 	})
 }
 
+// TestATenantPaysForWhatItTookAndNotForWhatItMightHave: with no limit and no
+// budget, too, a generous max_tokens costs nobody his turn.
+func TestATenantPaysForWhatItTookAndNotForWhatItMightHave(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := busy(t, func(h *holdfast.Config) {
+			h.Transport = slow{time.Second, canned{"application/json", `{"object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":5,"completion_tokens":5}}`}}
+		})
+		var all sync.WaitGroup
+		var mu sync.Mutex
+		var generous time.Duration
+		for i := range 10 {
+			all.Go(func() { w.do(holdfast.WithTenant(t.Context(), "frugal"), "chat", askFor(10)) })
+			if i < 3 {
+				all.Go(func() {
+					g := w.do(holdfast.WithTenant(t.Context(), "generous"), "chat", askFor(10_000))
+					if !g.complete("chat") {
+						t.Error(g)
+					}
+					mu.Lock()
+					defer mu.Unlock()
+					generous = max(generous, g.took)
+				})
+			}
+			synctest.Wait()
+		}
+		all.Wait()
+		if generous > 7*time.Second {
+			t.Errorf("the third call that might have taken much took %s, want every second turn", generous)
+		}
+	})
+}
+
+// slow answers after a while.
+type slow struct {
+	after time.Duration
+	http.RoundTripper
+}
+
+func (s slow) RoundTrip(req *http.Request) (*http.Response, error) {
+	time.Sleep(s.after)
+	return s.RoundTripper.RoundTrip(req)
+}
+
 func TestACallThatCannotMeetItsDeadlineAfterAWaitIsRefusedAtOnce(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := busy(t, nil)
