@@ -69,6 +69,8 @@ type Breaker struct {
 	rand  func() float64
 	moved func(from, to State, cause string, openFor time.Duration)
 
+	made time.Time
+
 	mu         sync.Mutex
 	c          Config // with defaults
 	state      State  // as of the last move; at tells what time has made of it
@@ -113,7 +115,7 @@ type move struct {
 // mean their defaults. The name is used in errors.
 func New(name string, c Config, o Options) *Breaker {
 	now := time.Now()
-	b := &Breaker{name: name, rand: o.Rand, moved: o.Moved, c: c.WithDefaults(), since: now}
+	b := &Breaker{name: name, rand: o.Rand, moved: o.Moved, made: now, c: c.WithDefaults(), since: now}
 	if b.rand == nil {
 		b.rand = rand.Float64
 	}

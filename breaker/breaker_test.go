@@ -752,6 +752,40 @@ func TestAPanicInMovedLosesNoLaterMove(t *testing.T) {
 	})
 }
 
+func TestNothingCountedOpensACircuitThatWarmsUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBreaker(breaker.Config{WarmUp: time.Minute, MinCalls: 2})
+		for range 20 {
+			p, err := b.Admit(false)
+			if err != nil {
+				t.Fatalf("Admit while warming up: %v", err)
+			}
+			p.Slow()
+			p.End(outcome(call.ProviderFault))
+		}
+		if s := b.Snapshot(); s.State != breaker.Closed || s.Failures != 20 || s.Slow != 20 {
+			t.Fatalf("%s with %d failures, %d slow; want closed, 20 and 20: they count all the same", s.State, s.Failures, s.Slow)
+		}
+		time.Sleep(time.Minute)
+		p, err := b.Admit(false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.End(outcome(call.ProviderFault)); b.State() != breaker.Open {
+			t.Fatalf("%s after a failure when the time is over, want open", b.State())
+		}
+	})
+}
+
+func TestAnOutageCanBeDeclaredWhileACircuitWarmsUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBreaker(breaker.Config{WarmUp: time.Minute})
+		if b.Open("health", time.Second); b.State() != breaker.Open {
+			t.Fatalf("%s, want open", b.State())
+		}
+	})
+}
+
 func TestValidateReportsEveryMistake(t *testing.T) {
 	if err := (breaker.Config{}).Validate(); err != nil {
 		t.Errorf("the zero Config: %v", err)

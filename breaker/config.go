@@ -65,6 +65,11 @@ type Config struct {
 	// circuit has closed. Default 8 s; negative: everything at once.
 	Ramp time.Duration
 
+	// WarmUp is how long a new circuit is not opened by what it counts, however
+	// many attempts fail. New is one of a process that has just begun; a changed
+	// Config begins nothing. Default 0, none; negative: none.
+	WarmUp time.Duration
+
 	// Off admits everything and counts nothing. Opening by hand still works.
 	Off bool
 }

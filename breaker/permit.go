@@ -183,6 +183,7 @@ func (b *Breaker) countInARow(p *Permit, o call.Outcome) {
 func (b *Breaker) checkFailures(now time.Time) {
 	all := b.window.sum(now)
 	switch {
+	case b.warming(now):
 	case b.c.Consecutive > 0 && b.consecutive >= b.c.Consecutive:
 		b.trip(now, CauseConsecutive)
 	case b.c.Ratio > 0 && all.total >= b.c.MinCalls && float64(all.failures)/float64(all.total) >= b.c.Ratio:
@@ -194,10 +195,13 @@ func (b *Breaker) checkFailures(now time.Time) {
 // threshold.
 func (b *Breaker) checkSlow(now time.Time) {
 	all := b.window.sum(now)
-	if b.c.SlowRatio > 0 && all.timed >= b.c.MinCalls && float64(all.slow)/float64(all.timed) >= b.c.SlowRatio {
+	if !b.warming(now) && b.c.SlowRatio > 0 && all.timed >= b.c.MinCalls && float64(all.slow)/float64(all.timed) >= b.c.SlowRatio {
 		b.trip(now, CauseSlow)
 	}
 }
+
+// warming reports whether it is too early to open for anything that was counted.
+func (b *Breaker) warming(now time.Time) bool { return now.Sub(b.made) < b.c.WarmUp }
 
 // release gives back the place of a half-open probe, if p holds one still.
 func (b *Breaker) release(p *Permit) {
