@@ -40,13 +40,14 @@ type Caller struct {
 	Client   string     // as WithClient
 	Address  netip.Addr // as WithAddress
 	Priority int        // as WithPriority
+	Route    string     // as WithRoute
 }
 
 // WithCaller says all at once who makes the call; it replaces what was said
 // before.
 func WithCaller(ctx context.Context, c Caller) context.Context {
 	return with(ctx, func(o *options) {
-		o.who, o.tenant, o.client, o.priority = caller{c.Key, c.Address}, c.Tenant, c.Client, c.Priority
+		o.who, o.tenant, o.client, o.priority, o.route = caller{c.Key, c.Address}, c.Tenant, c.Client, c.Priority, c.Route
 	})
 }
 

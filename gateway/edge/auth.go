@@ -2,14 +2,11 @@ package edge
 
 import (
 	"cmp"
-	"context"
 	"errors"
-	"maps"
 	"net/http"
 	"strings"
 	"time"
 
-	"github.com/holdfast-gateway/holdfast"
 	"github.com/holdfast-gateway/holdfast/call"
 	"github.com/holdfast-gateway/holdfast/gateway/keys"
 	"github.com/holdfast-gateway/holdfast/provider/all"
@@ -20,62 +17,59 @@ import (
 // provider's key.
 var credentialHeaders = []string{"X-Holdfast-Key", "Authorization", "X-Api-Key", "Api-Key"}
 
-type callerKey struct{}
-
-// callerOf returns the client key of an authenticated request; false when the
-// gateway asks for none.
-func callerOf(r *http.Request) (keys.Key, bool) {
-	if k, ok := r.Context().Value(callerKey{}).(*keys.Key); ok {
-		return *k, true
-	}
-	return keys.Key{}, false
+// caller is who asks: the owner of a client key, or nobody in particular where
+// the gateway asks for none.
+type caller struct {
+	keys.Key
+	known bool
+	route string // the one that was found permitted; "" any
 }
 
-// authenticate returns the request of a caller who may call, with the key's
-// owner in its context and without the key in its headers: no key of ours ever
-// reaches a provider. Without client keys everybody may call.
-func (h *Handler) authenticate(r *http.Request) (*http.Request, *call.Problem) {
+// authenticate finds out who asks, and takes the key out of the request: no key
+// of ours ever reaches a provider. Without client keys everybody may call.
+func (h *Handler) authenticate(r *http.Request) (who caller, problem *call.Problem) {
 	if h.config.Keys == nil {
-		return r, nil
+		return who, nil
 	}
 	set, required := h.config.Keys()
 	switch {
 	case !required:
-		return r, nil
+		return who, nil
 	case set == nil: // never open by accident
-		return nil, &call.Problem{Reason: call.ReasonShed, Message: "Keys cannot be checked now; try again."}
+		return who, &call.Problem{Reason: call.ReasonShed, Message: "Keys cannot be checked now; try again."}
 	}
-	key, err := find(set, r.Header)
+	key, secret, err := find(set, r.Header)
 	if err != nil {
-		return nil, unauthorized(err)
+		return who, unauthorized(err)
 	}
-	known := r.WithContext(context.WithValue(r.Context(), callerKey{}, &key))
-	known.Header = maps.Clone(r.Header)
 	for _, name := range credentialHeaders {
-		known.Header[name] = withoutKeys(set, name, known.Header[name])
-		if len(known.Header[name]) == 0 {
-			delete(known.Header, name)
+		if values := r.Header[name]; len(values) > 0 {
+			if values = withoutKeys(set, name, values, secret); len(values) > 0 {
+				r.Header[name] = values
+			} else {
+				delete(r.Header, name)
+			}
 		}
 	}
-	return known, nil
+	return caller{Key: key, known: true}, nil
 }
 
-// find returns the first key that opens. An expired key is told as such, since
-// who holds it has proved to know it.
-func find(set *keys.Set, header http.Header) (keys.Key, error) {
+// find returns the first key that opens, and what was presented for it. An
+// expired key is told as such, since who holds it has proved to know it.
+func find(set *keys.Set, header http.Header) (key keys.Key, secret string, err error) {
 	worst := keys.ErrMissing
 	for _, name := range credentialHeaders {
 		for _, value := range header[name] {
-			key, err := set.Find(presented(name, value), time.Now())
-			if err == nil {
-				return key, nil
+			secret = presented(name, value)
+			if key, err = set.Find(secret, time.Now()); err == nil {
+				return key, secret, nil
 			}
 			if !errors.Is(err, keys.ErrMissing) && !errors.Is(worst, keys.ErrExpired) {
 				worst = err
 			}
 		}
 	}
-	return keys.Key{}, worst
+	return keys.Key{}, "", worst
 }
 
 // presented returns the credential in a header's value.
@@ -91,11 +85,16 @@ func presented(name, value string) string {
 	return strings.TrimSpace(rest)
 }
 
-// withoutKeys leaves what is no key of ours, expired or not.
-func withoutKeys(set *keys.Set, name string, values []string) []string {
+// withoutKeys leaves what is no key of ours, expired or not. One of them, open,
+// is known already.
+func withoutKeys(set *keys.Set, name string, values []string, open string) []string {
 	var rest []string
 	for _, value := range values {
-		if _, err := set.Find(presented(name, value), time.Now()); errors.Is(err, keys.ErrUnknown) || errors.Is(err, keys.ErrMissing) {
+		one := presented(name, value)
+		if one == open {
+			continue
+		}
+		if _, err := set.Find(one, time.Now()); errors.Is(err, keys.ErrUnknown) || errors.Is(err, keys.ErrMissing) {
 			rest = append(rest, value)
 		}
 	}
@@ -113,21 +112,21 @@ func unauthorized(err error) *call.Problem {
 	return &call.Problem{Reason: call.ReasonUnauthorized, Message: message}
 }
 
-// permitted returns the request bound to the route that was checked, so that
-// what was allowed is what happens, also when the configuration changes in
-// between. A key with limits reaches only what a route takes by its model: paths
-// that are not read could be anything.
-func (h *Handler) permitted(r *http.Request, content []byte) (*http.Request, *call.Problem) {
-	key, known := callerOf(r)
-	if !known || !key.Limited() {
-		return r, nil
+// permitted binds the caller to the route that was checked, so that what was
+// allowed is what happens, also when the configuration changes in between. A key
+// with limits reaches only what a route takes by its model: paths that are not
+// read could be anything.
+func (h *Handler) permitted(who *caller, r *http.Request, content []byte) *call.Problem {
+	if !who.known || !who.Limited() {
+		return nil
 	}
 	model := modelOf(r, content)
 	route := h.config.Route(model)
-	if model == "" || route == "" || !key.May(route, model) {
-		return r, unknownModel(model)
+	if model == "" || route == "" || !who.May(route, model) {
+		return unknownModel(model)
 	}
-	return r.WithContext(holdfast.WithRoute(r.Context(), route)), nil
+	who.route = route
+	return nil
 }
 
 func unknownModel(model string) *call.Problem {
@@ -139,15 +138,14 @@ func unknownModel(model string) *call.Problem {
 }
 
 // modelsFor returns the names that a caller may ask for.
-func (h *Handler) modelsFor(r *http.Request) []string {
+func (h *Handler) modelsFor(who *caller) []string {
 	names := h.config.Models()
-	key, known := callerOf(r)
-	if !known || !key.Limited() {
+	if !who.known || !who.Limited() {
 		return names
 	}
 	var own []string
 	for _, name := range names {
-		if key.May(h.config.Route(name), name) {
+		if who.May(h.config.Route(name), name) {
 			own = append(own, name)
 		}
 	}

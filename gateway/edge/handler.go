@@ -156,12 +156,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // known answers a caller who may call.
 func (h *Handler) known(out *reply, r *http.Request) {
-	known, problem := h.authenticate(r)
-	if problem != nil {
+	var problem *call.Problem
+	if out.who, problem = h.authenticate(r); problem != nil {
 		h.refuse(out, r, *problem)
 		return
 	}
-	switch r = known; {
+	switch {
 	case isUpgrade(r):
 		h.upgrade(out, r)
 	case h.origins.Check(r) != nil: // a web page somewhere must not spend what this machine may
@@ -231,11 +231,11 @@ func (h *Handler) forward(out *reply, r *http.Request) {
 		h.refuse(out, r, *problem)
 		return
 	}
-	if r, problem = h.permitted(r, body.buffered); problem != nil {
+	if problem = h.permitted(&out.who, r, body.buffered); problem != nil {
 		h.refuse(out, r, *problem)
 		return
 	}
-	upstream, err := h.upstream(r, body)
+	upstream, err := h.upstream(&out.who, r, body)
 	if err != nil {
 		h.refuse(out, r, call.Problem{Reason: call.ReasonBadRequest,
 			Message: "The request's address cannot be used."})
@@ -284,12 +284,12 @@ func (h *Handler) failed(out *reply, r *http.Request, err error) {
 // where a call goes. The name cannot exist (RFC 2606).
 const placeholder = "holdfast.invalid"
 
-// upstream returns the request that the Transport takes.
-func (h *Handler) upstream(r *http.Request, body *payload) (*http.Request, error) {
+// upstream returns the request that the Transport takes. It takes the headers
+// of the caller's, which has no further use for most of them.
+func (h *Handler) upstream(who *caller, r *http.Request, body *payload) (*http.Request, error) {
 	address := addressOf(r, h.config.Proxies())
-	key, _ := callerOf(r)
-	ctx := holdfast.WithCaller(r.Context(), holdfast.Caller{
-		Key: key.Name, Tenant: key.Tenant, Priority: key.Priority, Address: address, Client: clientDigest(r, address)})
+	ctx := holdfast.WithCaller(r.Context(), holdfast.Caller{Route: who.route,
+		Key: who.Name, Tenant: who.Tenant, Priority: who.Priority, Address: address, Client: clientDigest(who, r, address)})
 	req := (&http.Request{
 		Method: r.Method,
 		URL: &url.URL{
@@ -298,8 +298,9 @@ func (h *Handler) upstream(r *http.Request, body *payload) (*http.Request, error
 		},
 		Host:   placeholder,
 		Proto:  "HTTP/1.1",
-		Header: endToEnd(r.Header),
+		Header: r.Header,
 	}).WithContext(ctx)
+	endToEnd(req.Header)
 	req.ProtoMajor, req.ProtoMinor = 1, 1
 	if !strings.HasPrefix(req.URL.Path, "/") {
 		return nil, errors.New("path does not begin with a slash")
@@ -310,9 +311,9 @@ func (h *Handler) upstream(r *http.Request, body *payload) (*http.Request, error
 
 // clientDigest names the client without naming its credential: the digest of
 // the credential, or of the address for a caller who sends none.
-func clientDigest(r *http.Request, address netip.Addr) string {
-	if key, known := callerOf(r); known {
-		return "key " + key.Name
+func clientDigest(who *caller, r *http.Request, address netip.Addr) string {
+	if who.known {
+		return "key " + who.Name
 	}
 	for _, name := range []string{"Authorization", "X-Api-Key", "Api-Key", "X-Goog-Api-Key"} {
 		if value := r.Header.Get(name); value != "" {

@@ -37,18 +37,16 @@ func isOurs(name string) bool {
 	return strings.HasPrefix(strings.ToLower(strings.ReplaceAll(name, "_", "-")), "x-holdfast-")
 }
 
-// endToEnd returns a copy of a caller's headers without those of one connection
-// and those that speak in the gateway's name. The values are shared: nobody may
-// change them, only put others in their place.
-func endToEnd(from http.Header) http.Header {
-	to := make(http.Header, len(from)+4) // a few will be added
-	for name, values := range from {
-		if !ofConnection(name) && (!isOurs(name) || slices.Contains(listened, name)) {
-			to[name] = values[:len(values):len(values)]
+// endToEnd takes the headers out that are those of one connection, and those
+// that speak in the gateway's name.
+func endToEnd(h http.Header) {
+	connection := h["Connection"]
+	for name := range h {
+		if ofConnection(name) || isOurs(name) && !slices.Contains(listened, name) {
+			delete(h, name)
 		}
 	}
-	withoutNamed(to, from["Connection"])
-	return to
+	withoutNamed(h, connection)
 }
 
 // withoutNamed removes the headers that Connection names.

@@ -47,7 +47,7 @@ type anthropicPage struct {
 // models answers GET /v1/models and GET /v1/models/{id}: the names that callers
 // may ask for, in the shape of the caller's SDK.
 func (h *Handler) models(out *reply, r *http.Request) {
-	names := h.modelsFor(r)
+	names := h.modelsFor(&out.who)
 	id := strings.TrimPrefix(strings.TrimPrefix(r.URL.Path, modelsPath), "/")
 	shape := h.openaiModels
 	if r.Header.Get("Anthropic-Version") != "" {

@@ -29,6 +29,7 @@ type reply struct {
 	broken  bool      // the answer is not whole and must not look so
 	err     error     // the first write that failed
 	asked   *paced    // the request's body; nil when there is none
+	who     caller    // once known
 }
 
 // newReply returns the answer to a request. HTTP/1 looks at a write deadline only

@@ -45,18 +45,18 @@ func sameOrigin(r *http.Request) bool {
 // caller's authentication, one permit and one attempt; its bytes are not read, so
 // a key that may not use everything has none.
 func (h *Handler) tunnel(out *reply, r *http.Request) {
-	r, problem := h.permitted(r, nil)
-	if problem != nil {
+	if problem := h.permitted(&out.who, r, nil); problem != nil {
 		h.refuse(out, r, *problem)
 		return
 	}
-	upstream, err := h.upstream(r, &payload{})
+	protocol := r.Header.Get("Upgrade")
+	upstream, err := h.upstream(&out.who, r, &payload{})
 	if err != nil {
 		h.refuse(out, r, call.Problem{Reason: call.ReasonBadRequest, Message: "The request's address cannot be used."})
 		return
 	}
 	upstream.Header.Set("Connection", "Upgrade")
-	upstream.Header.Set("Upgrade", r.Header.Get("Upgrade"))
+	upstream.Header.Set("Upgrade", protocol)
 	resp, err := h.config.Transport.RoundTrip(upstream)
 	if err != nil {
 		h.failed(out, r, err)
