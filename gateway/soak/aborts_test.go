@@ -30,9 +30,7 @@ func TestR15AThousandAbortsAtOnceReachTheProvider(t *testing.T) {
 		r.atMost(when+": provider's calls that were not cancelled", float64(lost), "", 0)
 		r.note(when+": from leaving to the provider's end, p50", quantile(delays, 0.5), "ms")
 		r.note(when+": from leaving to the provider's end, p99", quantile(delays, 0.99), "ms")
-		if r.timely() {
-			r.atMost(when+": from leaving to the provider's end, at most", quantile(delays, 1), "ms", 250)
-		}
+		r.atMost(when+": from leaving to the provider's end, at most", quantile(delays, 1), "ms", r.either(250, 2500))
 	}
 	end := h.back(start)
 	m := h.metrics()

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -17,7 +18,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -31,11 +31,10 @@ const clientKey = "hf_soak_0123456789abcdefghijklmnopqrstuvwxyz"
 // house is a running gateway and the provider behind it, each a process.
 type house struct {
 	t        *testing.T
-	gateway  *exec.Cmd
+	gateway  *process.Gateway
 	callers  string // host and port
 	admin    string // address, with its scheme
 	provider string // address, with its scheme
-	errors   process.Text
 }
 
 // open runs both until the test ends. settings is the file without listeners,
@@ -47,8 +46,7 @@ func open(t *testing.T, settings string) *house {
 		t.Skip("the gateway is looked at below /proc, which is Linux's")
 	}
 	h := &house{t: t}
-	first, _ := h.start("provider")
-	h.provider = strings.TrimSpace(first)
+	h.provider = startProvider(t)
 	sum := sha256.Sum256([]byte(clientKey))
 	file := filepath.Join(t.TempDir(), "holdfast.yaml")
 	text := fmt.Sprintf(`version: 1
@@ -61,52 +59,62 @@ keys:
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var serving struct{ Msg, Callers, Operators string }
-	first, h.gateway = h.start("gateway", "serve", "-c", file, "--drain-delay", "0s", "--drain", "2s")
-	if err := json.Unmarshal([]byte(first), &serving); err != nil || serving.Msg != "serving" {
-		t.Fatalf("the gateway did not say where it serves: %s%s", first, h.errors.String())
+	command := child(t, "gateway", cmp.Or(os.Getenv(binary), os.Args[0]), "serve", "-c", file, "--drain-delay", "0s", "--drain", "2s")
+	var err error
+	if h.gateway, err = process.Serve(command, nil); err != nil {
+		t.Fatalf("the gateway: %v", err)
 	}
-	h.callers, h.admin = strings.TrimPrefix(serving.Callers, "http://"), serving.Operators
+	t.Cleanup(func() {
+		err := h.gateway.Stop()
+		if err == nil && strings.Contains(h.gateway.Errors.String(), "panic") {
+			err = errors.New(h.gateway.Errors.String())
+		}
+		if err != nil {
+			t.Errorf("the gateway ended with %v", err)
+		}
+	})
+	h.callers, h.admin = strings.TrimPrefix(h.gateway.Callers, "http://"), h.gateway.Operators
 	return h
 }
 
-// start runs a child process until the test ends and returns its first line. What
-// it says after that (the access log) is read and dropped.
-func (h *house) start(as string, args ...string) (first string, c *exec.Cmd) {
-	program := os.Args[0]
-	if as == "gateway" {
-		program = cmp.Or(os.Getenv(binary), program)
-	}
-	c = exec.Command(program, args...)
-	c.Env = append(os.Environ(), role+"="+as, "GORACE=atexit_sleep_ms=1", "HOME="+h.t.TempDir(), "XDG_STATE_HOME="+h.t.TempDir())
-	c.Stderr = &h.errors
+// child is a process that is a part of a run, in a home of its own.
+func child(t *testing.T, as, program string, args ...string) *exec.Cmd {
+	t.Helper()
+	c := exec.Command(program, args...)
+	c.Env = append(os.Environ(), role+"="+as, "GORACE=atexit_sleep_ms=1", "HOME="+t.TempDir(), "HOLDFAST_STATE="+t.TempDir())
+	return c
+}
+
+// startProvider runs the provider until the test ends and returns its address.
+func startProvider(t *testing.T) string {
+	t.Helper()
+	c := child(t, "provider", os.Args[0])
+	var said process.Text
+	c.Stderr = &said
 	in, err := c.StdinPipe()
 	if err != nil {
-		h.t.Fatal(err)
+		t.Fatal(err)
 	}
 	out, err := c.StdoutPipe()
 	if err != nil {
-		h.t.Fatal(err)
+		t.Fatal(err)
 	}
 	if err := c.Start(); err != nil {
-		h.t.Fatal(err)
+		t.Fatal(err)
 	}
-	lines := bufio.NewReaderSize(out, 64<<10)
-	first, _ = lines.ReadString('\n')
-	var reading sync.WaitGroup
-	reading.Go(func() { _, _ = io.Copy(io.Discard, lines) })
-	h.t.Cleanup(func() {
-		_ = in.Close()
-		_ = c.Process.Signal(syscall.SIGTERM)
+	t.Cleanup(func() {
+		_ = in.Close() // what it ends at
 		late := time.AfterFunc(30*time.Second, func() { _ = c.Process.Kill() })
 		defer late.Stop()
-		reading.Wait()
-		_ = c.Wait()
-		if strings.Contains(h.errors.String(), "DATA RACE") || strings.Contains(h.errors.String(), "panic") {
-			h.t.Errorf("the %s said\n%s", as, h.errors.String())
+		if err := c.Wait(); err != nil || said.String() != "" {
+			t.Errorf("the provider ended with %v\n%s", err, said.String())
 		}
 	})
-	return first, c
+	address, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatalf("the provider did not say where it is: %v\n%s", err, said.String())
+	}
+	return strings.TrimSpace(address)
 }
 
 // vitals are what a process holds.
@@ -128,7 +136,7 @@ func (h *house) get(url string) []byte {
 	}
 	resp, err := operators.Do(req)
 	if err != nil {
-		h.t.Fatalf("%s\n%s", err, h.errors.String())
+		h.t.Fatalf("%s\n%s", err, h.gateway.Errors.String())
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
@@ -159,7 +167,7 @@ func (h *house) vitals() vitals {
 // about leaks as long as the pool has its size.
 func (h *house) upstream() (count int) {
 	own := map[string]bool{}
-	folder := fmt.Sprintf("/proc/%d/fd", h.gateway.Process.Pid)
+	folder := fmt.Sprintf("/proc/%d/fd", h.gateway.Pid)
 	entries, err := os.ReadDir(folder)
 	if err != nil {
 		h.t.Fatalf("the gateway's descriptors: %v", err)
@@ -267,7 +275,7 @@ func (h *house) until(what string, within time.Duration, is func() bool) {
 
 // rss is the memory that the gateway holds now, without asking it.
 func (h *house) rss() int64 {
-	n, err := process.Memory(h.gateway.Process.Pid)
+	n, err := process.Memory(h.gateway.Pid)
 	if err != nil { // no Fatal: it is asked from other goroutines too
 		h.t.Errorf("the gateway's memory: %v", err)
 	}
@@ -276,7 +284,7 @@ func (h *house) rss() int64 {
 
 // cpu is the processor time that the gateway has used.
 func (h *house) cpu() time.Duration {
-	d, err := process.Time(h.gateway.Process.Pid)
+	d, err := process.Time(h.gateway.Pid)
 	if err != nil {
 		h.t.Errorf("the gateway's processor time: %v", err)
 	}
@@ -297,11 +305,13 @@ func (h *house) highest() (stop func() int64) {
 			}
 		}
 	}()
-	return func() int64 {
+	stop = sync.OnceValue(func() int64 {
 		close(done)
 		<-ended
 		return max(most, h.rss())
-	}
+	})
+	h.t.Cleanup(func() { _ = stop() }) // of a test that ended early
+	return stop
 }
 
 // turn sets dials of the provider.

@@ -279,6 +279,9 @@ func TestR30AMillionMixedCallsLeaveNothingBehind(t *testing.T) {
 	// What it remembers on purpose (stories of 10,000 calls, pools) is filled first.
 	warm := crowd{house: h}
 	warm.run(max(total/20, min(total, 30_000)), 32, 64)
+	if err := warm.errors(); err != nil {
+		t.Errorf("the first calls: %v", err)
+	}
 	h.collect()
 	start := h.quiet()
 
@@ -313,12 +316,10 @@ func TestR30AMillionMixedCallsLeaveNothingBehind(t *testing.T) {
 	r.note("descriptors at the start", float64(start.descriptors), "")
 	r.atMost("descriptors more or less at the end", apart(end.descriptors, start.descriptors), "", 10)
 	r.atMost("connections kept for the provider", float64(end.connections), "", 256)
-	if r.timely() {
-		r.note("live heap at the start", float64(start.heap)/mega, "MB")
-		r.note("live heap more at the end", float64(end.heap-start.heap)/mega, "MB")
-		r.note("memory at the start, after a collection", float64(start.rss)/mega, "MB")
-		r.atMost("memory more at the end, after a collection", float64(end.rss-start.rss)/mega, "MB", 20)
-	}
+	r.note("live heap at the start", float64(start.heap)/mega, "MB")
+	r.note("live heap more at the end", float64(end.heap-start.heap)/mega, "MB")
+	r.note("memory at the start, after a collection", float64(start.rss)/mega, "MB")
+	r.atMost("memory more at the end, after a collection", float64(end.rss-start.rss)/mega, "MB", r.either(20, 100))
 	m := h.metrics()
 	r.atMost("calls that the gateway believes are under way", sum(m, "holdfast_attempts_in_flight"), "", 0)
 	r.atMost("circuits of healthy targets that opened", sum(m, "holdfast_breaker_transitions_total", `to="open"`, `target="main/`)+sum(m, "holdfast_breaker_transitions_total", `to="open"`, `target="spare/`), "", 0)

@@ -72,19 +72,18 @@ func TestR16ReadersWhoNeverReadAreCutAndCostLittle(t *testing.T) {
 	// The gateway moves a deadline on only when it is an eighth of the stall late.
 	r.note("write stall", stall.Seconds(), "s")
 	r.atLeast("provider's call, from its header to its end, at least", early, "s", stall.Seconds()*7/8)
-	if r.timely() {
-		r.atMost("provider's call, from its header to its end, at most, in the median round", median(longest), "s", (stall + filling).Seconds())
-	}
+	r.atMost("provider's call, from its header to its end, at most, in the median round", median(longest), "s", r.either((stall+filling).Seconds(), (stall+3*filling).Seconds()))
 	r.note("provider's call, from its header to its end, at most, in any round", highestOf(longest), "s")
-	if r.timely() {
-		r.atMost("memory of the gateway per reader, at most", cost, "kB", 100)
+	r.atMost("memory of the gateway per reader, at most", cost, "kB", r.either(100, 10_000))
+	if r.timely() { // a window of a small run has too few calls for a p99
 		r.note("memory of the kernel's sockets per reader, all processes", median(kernel)/1000/float64(count), "kB")
 		r.note("p99 of others without them, median", median(without), "ms")
 		r.note("p99 of others with them, median", median(with), "ms")
-		// Windows without them differ too: what is within that is not their doing.
+		// Windows without them differ too: what is within that is not their doing, up
+		// to a point: a machine that is less quiet cannot tell.
 		noise := unrest(without)
 		r.note("p99 of others without them, one window to the next, median", noise, "")
-		r.atMost("p99 of others with them to without, median", median(ratios), "", rounded(max(1.1, noise)))
+		r.atMost("p99 of others with them to without, median", median(ratios), "", rounded(min(max(1.1, noise), 1.5)))
 	}
 	r.atMost("goroutines more or less, 5 s after", apart(end.goroutines, start.goroutines), "", 10)
 	r.atMost("descriptors more or less, 5 s after", apart(end.descriptors, start.descriptors), "", 10)

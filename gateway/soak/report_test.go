@@ -71,9 +71,18 @@ func (r *report) judge(what string, value float64, unit, sense string, bar float
 	}
 }
 
-// timely is whether figures of time and memory mean anything here: under the race
-// detector and in a run of a second they do not.
+// timely is whether small figures of time and memory mean something here: under the
+// race detector and in a run of a second they do not.
 func (r *report) timely() bool { return soaking() && !withRace }
+
+// either is a bar, or a wide one where the run is not timely: what waits for a clock
+// of seconds or grows with every call misses that too.
+func (r *report) either(bar, wide float64) float64 {
+	if r.timely() {
+		return bar
+	}
+	return wide
+}
 
 func rounded(v float64) float64 {
 	switch {

@@ -292,9 +292,7 @@ func TestR36ATraceBelowCapacityLosesNothing(t *testing.T) {
 		r.note(trace.name+": time besides the provider's, p50", quantile(ours, 0.5), "ms")
 		r.note(trace.name+": time besides the provider's, p99", quantile(ours, 0.99), "ms")
 		r.note(trace.name+": the same without the gateway, p99", quantile(theirs, 0.99), "ms")
-		if r.timely() {
-			r.atMost(trace.name+": p99 added", quantile(ours, 0.99)-quantile(theirs, 0.99), "ms", 10)
-		}
+		r.atMost(trace.name+": p99 added", quantile(ours, 0.99)-quantile(theirs, 0.99), "ms", r.either(10, 1000))
 		for _, p := range through {
 			if p.err != nil {
 				t.Errorf("%s: %v", trace.name, p.err)
@@ -358,11 +356,8 @@ routes:
 	r.note("calls ("+where+")", float64(len(list)), "")
 	r.note("calls that a perfect waiting room serves", float64(ideal), "")
 	r.note("calls served", float64(served), "")
-	if r.timely() {
-		r.atLeast("calls served, of those that a perfect waiting room serves", float64(served)/float64(ideal), "", 0.95)
-	} else if served == 0 {
-		t.Error("nobody was served")
-	}
+	// A small replay under the race detector is slower than its own clock.
+	r.atLeast("calls served, of those that a perfect waiting room serves", float64(served)/float64(ideal), "", r.either(0.95, 0.5))
 	r.note("calls shed at once", float64(len(full)), "")
 	r.note("calls shed after a wait", float64(len(others)), "")
 	r.atMost("calls that ended in another way", float64(unclean), "", 0)
