@@ -33,8 +33,26 @@ func (c Config) Backoff(n int, throttle bool, prev time.Duration, rnd func() flo
 	if most < 0 {
 		most = time.Hour
 	}
-	d := min(most, scale(base, math.Pow(max(1, c.Factor), float64(max(0, n-1)))))
+	d := min(most, scale(base, c.growth(n)))
 	return min(most, spread(jitter, d, base, prev, rnd()))
+}
+
+// growth returns how many times the base the n-th wait is, before cap and jitter.
+func (c Config) growth(n int) float64 {
+	if c.Growth == GrowthFibonacci {
+		return fibonacci(n)
+	}
+	return math.Pow(max(1, c.Factor), float64(max(0, n-1)))
+}
+
+// fibonacci returns the n-th of 1, 1, 2, 3, 5; beyond the 100th all waits are at
+// their cap.
+func fibonacci(n int) float64 {
+	a, b := 1.0, 1.0
+	for range min(n, 100) - 1 {
+		a, b = b, a+b
+	}
+	return a
 }
 
 // spread applies a kind of jitter to d with a random r in [0, 1).
@@ -46,6 +64,8 @@ func spread(jitter string, d, base, prev time.Duration, r float64) time.Duration
 		return d/2 + scale(d-d/2, r)
 	case JitterPRetry:
 		return scale(d, 1+r)
+	case JitterPythonRandom:
+		return d + scale(min(time.Second, math.MaxInt64-d), r)
 	case JitterDecorrelated:
 		return base + scale(max(0, scale(max(prev, base), 3)-base), r)
 	default: // full, python-full

@@ -3,6 +3,7 @@ package retry
 import (
 	"math"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -36,6 +37,8 @@ func TestEachKindOfJitterDrawsFromItsRange(t *testing.T) {
 		{JitterNone, true, 1, 0, 1000 * ms, 1000 * ms},
 		{JitterPRetry, false, 2, 0, 1000 * ms, 2000 * ms},
 		{JitterPRetry, false, 5, 0, 8000 * ms, 8000 * ms}, // the cap comes after the jitter
+		{JitterPythonRandom, false, 2, 0, 1000 * ms, 2000 * ms},
+		{JitterPythonRandom, false, 9, 0, 8000 * ms, 8000 * ms},
 		{JitterDecorrelated, false, 1, 0, 500 * ms, 1500 * ms},
 		{JitterDecorrelated, false, 2, 1000 * ms, 500 * ms, 3000 * ms},
 		{JitterDecorrelated, false, 3, 8000 * ms, 500 * ms, 8000 * ms},
@@ -59,7 +62,7 @@ func TestBackoffStaysBetweenZeroAndTheCapWhateverIsAsked(t *testing.T) {
 	for i := range 20_000 {
 		c := Config{
 			Base: time.Duration(r.Int64N(int64(time.Hour))), ThrottleBase: time.Duration(r.Int64N(int64(time.Hour))),
-			Cap: time.Duration(1 + r.Int64N(int64(time.Hour))), Factor: 1 + 99*r.Float64(), Jitter: jitters[r.IntN(len(jitters))],
+			Cap: time.Duration(1 + r.Int64N(int64(time.Hour))), Factor: 1 + 99*r.Float64(), Jitter: jitters[r.IntN(len(jitters))], Growth: growths[r.IntN(len(growths))],
 		}
 		n := r.IntN(2000) - 10
 		prev := time.Duration(r.Int64() - r.Int64())
@@ -67,8 +70,22 @@ func TestBackoffStaysBetweenZeroAndTheCapWhateverIsAsked(t *testing.T) {
 			t.Fatalf("%+v: retry %d after %s waits %s", c, n, prev, got)
 		}
 	}
-	if got := (Config{Base: math.MaxInt64, Cap: math.MaxInt64, Factor: 100, Jitter: JitterPRetry}).Backoff(math.MaxInt, false, 0, nil); got < 0 {
-		t.Errorf("overflow: %s", got)
+	for _, jitter := range jitters {
+		for _, growth := range growths {
+			c := Config{Base: math.MaxInt64, Cap: math.MaxInt64, Factor: 100, Jitter: jitter, Growth: growth}
+			if got := c.Backoff(math.MaxInt, false, 0, nil); got < 0 {
+				t.Errorf("overflow with jitter %q, growth %q: %s", jitter, growth, got)
+			}
+		}
+	}
+}
+
+func TestFibonacciWaitsGrowByTheTwoBefore(t *testing.T) {
+	c := Config{Base: 100 * ms, Factor: 10, Growth: GrowthFibonacci, Cap: time.Second, Jitter: JitterNone}
+	for n, want := range []time.Duration{100 * ms, 100 * ms, 100 * ms, 200 * ms, 300 * ms, 500 * ms, 800 * ms, time.Second, time.Second} {
+		if got := c.Backoff(n, false, 0, nil); got != want {
+			t.Errorf("retry %d: got %s, want %s", n, got, want)
+		}
 	}
 }
 
@@ -144,7 +161,7 @@ func TestDefaultsAreValidAndStayAsTheyAre(t *testing.T) {
 
 func TestValidateReportsEverythingThatIsWrong(t *testing.T) {
 	err := Config{
-		MaxAttempts: -2, Base: 3, Cap: 2 * time.Hour, Factor: 0.5, Jitter: "fuller", MinDelay: 2 * time.Second, MaxDelay: time.Second,
+		MaxAttempts: -2, Base: 3, Cap: 2 * time.Hour, Factor: 0.5, Jitter: "fuller", Growth: "linear", MinDelay: 2 * time.Second, MaxDelay: time.Second,
 		BudgetRatio: 1.5, BudgetTTL: -1, TokenRatio: math.NaN(), TokenReserve: math.Inf(1), TokenMultiplier: 0.9,
 	}.Validate()
 	if err == nil {
@@ -162,7 +179,8 @@ func TestValidateReportsEverythingThatIsWrong(t *testing.T) {
 		"token_ratio: NaN is not between 0 and 1",
 		"token_reserve: +Inf is not between 0 and 1e+12",
 		"token_multiplier: 0.9 is not between 1 and 100",
-		`jitter: "fuller" is none of full, equal, decorrelated, none, p-retry, python-full`,
+		`jitter: "fuller" is none of full, equal, decorrelated, none, p-retry, python-full, python-random`,
+		`growth: "linear" is none of exponential, fibonacci`,
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
@@ -174,5 +192,14 @@ func BenchmarkBackoff(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		_ = c.Backoff(2, true, 0, nil)
+	}
+}
+
+func TestTheWordsOfTheFileAreThoseThatValidateKnows(t *testing.T) {
+	for name, known := range map[string][]string{"Jitter": jitters, "Growth": growths} {
+		field, _ := reflect.TypeFor[Config]().FieldByName(name)
+		if got := strings.Fields(field.Tag.Get("oneof")); !slices.Equal(got, known[1:]) {
+			t.Errorf("%s: the tag has %q, Validate knows %q", name, got, known[1:])
+		}
 	}
 }

@@ -20,20 +20,33 @@ const (
 	JitterNone         = "none"         // d
 	JitterPRetry       = "p-retry"      // uniform in [d, 2d), as npm's p-retry with randomize
 	JitterPythonFull   = "python-full"  // uniform in [0, d): Python backoff's full_jitter, its name for full
+
+	// JitterPythonRandom is uniform in [d, d + 1s), as Python backoff's random_jitter.
+	JitterPythonRandom = "python-random"
 )
 
-var jitters = []string{JitterByCause, JitterFull, JitterEqual, JitterDecorrelated, JitterNone, JitterPRetry, JitterPythonFull}
+// The ways in which waits grow.
+const (
+	GrowthExponential = "exponential" // each is Factor times the one before
+	GrowthFibonacci   = "fibonacci"   // 1, 1, 2, 3, 5, 8 times Base
+)
+
+var (
+	jitters = []string{JitterByCause, JitterFull, JitterEqual, JitterDecorrelated, JitterNone, JitterPRetry, JitterPythonFull, JitterPythonRandom}
+	growths = []string{"", GrowthExponential, GrowthFibonacci}
+)
 
 // Config says how often, how soon and how much is asked again. The zero value
 // is ready to use: a zero field means the default beside it. Where 0 itself
 // makes sense (ratios, reserves, waits), a negative value means 0.
 type Config struct {
-	MaxAttempts  int           `yaml:"max_attempts"`  // attempts of one call for any reason, the first included; 1 to 100; 3
-	Base         time.Duration `yaml:"base"`          // first wait after a transient error; 500ms
-	ThrottleBase time.Duration `yaml:"throttle_base"` // first wait after a throttle without Retry-After; 1s
-	Factor       float64       `yaml:"factor"`        // each wait is so many times the one before; 1 to 100; 2
-	Cap          time.Duration `yaml:"cap"`           // no backoff is longer; negative: one hour; 8s
-	Jitter       string        `yaml:"jitter"`        // one of the Jitter names; "" chooses by cause
+	MaxAttempts  int           `yaml:"max_attempts"`                                                                  // attempts of one call for any reason, the first included; 1 to 100; 3
+	Base         time.Duration `yaml:"base"`                                                                          // first wait after a transient error; 500ms
+	ThrottleBase time.Duration `yaml:"throttle_base"`                                                                 // first wait after a throttle without Retry-After; 1s
+	Factor       float64       `yaml:"factor"`                                                                        // each wait is so many times the one before; 1 to 100; 2
+	Growth       string        `yaml:"growth" oneof:"exponential fibonacci"`                                          // how waits grow: exponential, by factor; or fibonacci, 1, 1, 2, 3, 5 times base; exponential
+	Cap          time.Duration `yaml:"cap"`                                                                           // no backoff is longer; negative: one hour; 8s
+	Jitter       string        `yaml:"jitter" oneof:"full equal decorrelated none p-retry python-full python-random"` // one of the Jitter names; "" chooses by cause
 
 	// MinDelay and MaxDelay replace the backoff by a uniform wait between them,
 	// the same for every retry, when both are set.
@@ -92,6 +105,9 @@ func (c Config) Validate() error {
 	errs := append(c.badDurations(), c.badNumbers()...)
 	if !slices.Contains(jitters, c.Jitter) {
 		errs = append(errs, fmt.Errorf("jitter: %q is none of %s", c.Jitter, strings.Join(jitters[1:], ", ")))
+	}
+	if !slices.Contains(growths, c.Growth) {
+		errs = append(errs, fmt.Errorf("growth: %q is none of %s", c.Growth, strings.Join(growths[1:], ", ")))
 	}
 	return errors.Join(errs...)
 }

@@ -72,8 +72,6 @@ func (r *tables) kind(title string, f field, t reflect.Type) string {
 	switch {
 	case words != "":
 		return "`" + strings.ReplaceAll(words, " ", "`, `") + "`"
-	case title == "`retry`" && f.name == "jitter":
-		return "`full`, `equal`, `decorrelated`, `none`, `p-retry`, `python-full`"
 	case t == reflect.TypeFor[time.Duration]():
 		return "duration"
 	case t == reflect.TypeFor[Size]():
