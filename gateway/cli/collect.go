@@ -5,12 +5,25 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"time"
 )
 
-// headroom is how much may be allocated between two collections of a small heap,
-// in bytes. Go collects when a heap has doubled: one of 10 MB, as a gateway's is,
-// dozens of times in a second, for a fifth of all processor time.
-const headroom = 32 << 20
+// How much may be allocated between two collections of a small heap, in bytes.
+// Go collects when a heap has doubled: one of 10 MB, as a gateway's is, dozens of
+// times in a second, for a fifth of all processor time. The least is for a
+// gateway that has little to do, the most for one that has thousands of calls in
+// a second: there a collection every second or so.
+const (
+	leastHeadroom = 32 << 20
+	mostHeadroom  = 128 << 20
+)
+
+// Collections that follow each other faster than often are given more headroom,
+// and slower ones than seldom less.
+const (
+	often  = 500 * time.Millisecond
+	seldom = 4 * time.Second
+)
 
 // paceCollector keeps the collector from running more often than that until the
 // process ends. Who sets GOGC has decided otherwise; GOMEMLIMIT goes on to count.
@@ -18,16 +31,30 @@ func paceCollector() {
 	if os.Getenv("GOGC") != "" {
 		return
 	}
-	set := 100
+	set, headroom, last := 100, leastHeadroom, time.Now()
 	var pace func()
 	pace = func() { // runs after each collection
-		if now := percent(liveHeap()); now > set+set/8 || now < set-set/8 {
+		headroom = nextHeadroom(headroom, time.Since(last))
+		last = time.Now()
+		if now := percent(liveHeap(), headroom); now > set+set/8 || now < set-set/8 {
 			set = now
 			debug.SetGCPercent(set)
 		}
 		afterCollection(pace)
 	}
 	afterCollection(pace)
+}
+
+// nextHeadroom is the headroom after a collection that came so long after the one
+// before it.
+func nextHeadroom(now int, after time.Duration) int {
+	switch {
+	case after < often:
+		return min(2*now, mostHeadroom)
+	case after > seldom:
+		return max(now/2, leastHeadroom)
+	}
+	return now
 }
 
 // afterCollection calls f when the collector has run once more.
@@ -40,8 +67,8 @@ func afterCollection(f func()) {
 
 // percent is the GOGC that leaves a live heap of so many bytes the headroom, and
 // never less than Go itself leaves it.
-func percent(live uint64) int {
-	return int(max(100, headroom*100/max(live, 1<<20)))
+func percent(live uint64, headroom int) int {
+	return int(max(100, uint64(headroom)*100/max(live, 1<<20)))
 }
 
 func liveHeap() uint64 {
