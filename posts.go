@@ -42,9 +42,8 @@ type memory struct {
 	gates  map[string]*gate          // by Limit.id
 	purses map[string]*spend.Account // by Budget.id
 
-	turns      atomic.Uint64 // calls that asked for quota, counted
-	accountsMu sync.Mutex
-	accounts   map[accountID]*quota.Account // what keys may spend
+	turns  atomic.Uint64 // calls that asked for quota, counted
+	ledger ledger        // what keys may spend
 }
 
 // tally counts a route's calls.
@@ -81,11 +80,12 @@ type learnt struct {
 	doors    []*admission.Door // of the routes it stands in
 
 	quota    quota.Config
-	metered  atomic.Bool                                  // quota limits something
-	accounts map[spender]*quota.Account                   // by key and model asked for
-	shared   func(accountID, quota.Config) *quota.Account // where accounts come from
-	alarm    *time.Timer                                  // wakes the doors when quota comes in
-	alarmAt  time.Time                                    // zero: it is not set
+	metered  atomic.Bool                // quota limits something
+	accounts map[spender]*quota.Account // by key and model asked for
+	keys     map[call.Secret]string     // of the target: names by secret
+	ledger   *ledger                    // where accounts come from
+	alarm    *time.Timer                // wakes the doors when quota comes in
+	alarmAt  time.Time                  // zero: it is not set
 }
 
 // newPost returns a target as t says, with what old learnt if it is the same
@@ -111,7 +111,7 @@ func (m *memory) newPost(t Target, r retry.Config, old *post) *post {
 	p.learnt = &learnt{
 		target: p.target, limit: concurrency.New(t.Concurrency), uploads: concurrency.New(forUploads(t.Concurrency)), budget: retry.NewBudget(r), record: m.record, rand: m.rand,
 		config: t.Breaker, breakers: map[string]*breaker.Breaker{}, classes: map[call.Class]int64{},
-		accounts: map[spender]*quota.Account{}, shared: m.account,
+		accounts: map[spender]*quota.Account{}, keys: keyed(t.Keys), ledger: &m.ledger,
 	}
 	p.limitTo(t.Quota)
 	return p
@@ -122,6 +122,7 @@ func (p *learnt) reconfigure(t Target, r retry.Config) {
 	p.limit.Reconfigure(t.Concurrency)
 	p.uploads.Reconfigure(forUploads(t.Concurrency))
 	p.budget.Reconfigure(r)
+	p.spendsWith(t.Keys)
 	p.limitTo(t.Quota)
 	p.mu.Lock()
 	p.config = t.Breaker

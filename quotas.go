@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/holdfast-gateway/holdfast/call"
@@ -22,8 +23,21 @@ type accountID struct {
 	model   string
 }
 
-// spender is one key of a target and a model.
-type spender struct{ key, model string }
+// spender is one key of a target and a model. Another secret is another account,
+// and the same one the same, whatever the key is called.
+type spender struct {
+	secret call.Secret // "" without a key
+	model  string
+}
+
+// at is the account of a spender at an address.
+func (s spender) at(address string) accountID {
+	id := accountID{address: address, model: s.model}
+	if s.secret != "" {
+		id.key = sha256.Sum256([]byte(s.secret))
+	}
+	return id
+}
 
 // account returns what a key of this target may spend on a model.
 func (p *learnt) account(key *call.Key, model string) *quota.Account {
@@ -31,61 +45,46 @@ func (p *learnt) account(key *call.Key, model string) *quota.Account {
 	defer p.mu.Unlock()
 	by := spender{model: model}
 	if key != nil {
-		by.key = key.Name
+		by.secret = key.Secret
 	}
 	if a := p.accounts[by]; a != nil {
 		return a
 	}
-	if len(p.accounts) >= maxModels*max(1, len(p.target.Keys)) {
+	if len(p.accounts) >= maxModels*max(1, len(p.keys)) {
 		by.model = ""
 		if a := p.accounts[by]; a != nil {
 			return a
 		}
 	}
-	id := accountID{address: p.target.URL.String(), model: by.model}
-	if key != nil {
-		id.key = sha256.Sum256([]byte(key.Secret))
-	}
-	a := p.shared(id, p.quota)
+	a := p.ledger.open(by.at(p.target.URL.String()), p, p.quota)
 	p.accounts[by] = a
 	return a
 }
 
-// clashingQuotas reports targets that share a key and a model, and so an account,
-// but not what it may spend.
-func clashingQuotas(routes []Route) error {
-	var errs []error
-	type id struct{ address, secret, model string }
-	seen := map[id]Target{}
-	for _, r := range routes {
-		for _, t := range r.Targets {
-			t.fill()
-			for _, k := range t.Keys {
-				at := id{t.BaseURL, k.Secret, t.Model}
-				if other, ok := seen[at]; ok && other.Quota != t.Quota {
-					errs = append(errs, fmt.Errorf("targets %s and %s share a key and a model: give them the same quota", other.Name, t.Name))
-				}
-				seen[at] = t
-			}
+// keyed returns the keys of a target by their secrets.
+func keyed(keys []Key) map[call.Secret]string {
+	names := make(map[call.Secret]string, len(keys))
+	for _, k := range keys {
+		names[call.Secret(k.Secret)] = k.Name
+	}
+	return names
+}
+
+// spendsWith says which keys the target has now, and forgets what others could
+// spend.
+func (p *learnt) spendsWith(keys []Key) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.keys = keyed(keys)
+	for by := range p.accounts {
+		if _, stays := p.keys[by.secret]; !stays && (by.secret != "" || len(keys) > 0) {
+			p.ledger.leave(by.at(p.target.URL.String()), p)
+			delete(p.accounts, by)
 		}
 	}
-	return errors.Join(errs...)
 }
 
-// account returns the account of that identity, which it makes if there is none.
-func (m *memory) account(id accountID, c quota.Config) *quota.Account {
-	m.accountsMu.Lock()
-	defer m.accountsMu.Unlock()
-	a := m.accounts[id]
-	if a == nil {
-		a = quota.New(c, quota.Options{Rand: m.rand})
-		m.accounts[id] = a
-	}
-	return a
-}
-
-// limitTo puts limits in force. Those that stay leave the accounts alone, which
-// may be shared with a target that has set others for its own model.
+// limitTo puts limits in force. Those that stay leave the accounts alone.
 func (p *learnt) limitTo(c quota.Config) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -99,21 +98,100 @@ func (p *learnt) limitTo(c quota.Config) {
 	}
 }
 
-// forgetAccounts drops the accounts that no target uses any more.
-func (m *memory) forgetAccounts(posts map[string]*post) {
-	used := map[*quota.Account]bool{}
-	for _, p := range posts {
-		p.mu.Lock()
-		for _, a := range p.accounts {
-			used[a] = true
+// clashingQuotas reports targets that share a key and a model, and so an account,
+// but not what it may spend. A target without a model asks for any.
+func clashingQuotas(routes []Route) error {
+	var errs []error
+	type id struct{ address, secret string }
+	seen := map[id][]Target{}
+	for _, r := range routes {
+		for _, t := range r.Targets {
+			t.fill()
+			keys := t.Keys
+			if len(keys) == 0 {
+				keys = []Key{{}}
+			}
+			for _, k := range keys {
+				at := id{t.BaseURL, k.Secret}
+				for _, other := range seen[at] {
+					if err := other.clash(t); err != nil && !slices.ContainsFunc(errs, func(e error) bool { return e.Error() == err.Error() }) {
+						errs = append(errs, err)
+					}
+				}
+				seen[at] = append(seen[at], t)
+			}
 		}
-		p.mu.Unlock()
 	}
-	m.accountsMu.Lock()
-	defer m.accountsMu.Unlock()
-	for id, a := range m.accounts {
-		if !used[a] {
-			delete(m.accounts, id)
+	return errors.Join(errs...)
+}
+
+// clash says what is wrong with the quotas of two targets that share a key.
+func (t Target) clash(other Target) error {
+	switch {
+	case t.Quota == other.Quota:
+	case t.Model == other.Model:
+		return fmt.Errorf("targets %s and %s share a key and a model: give them the same quota", t.Name, other.Name)
+	case (t.Model == "" || other.Model == "") && t.Quota.Limits() && other.Quota.Limits():
+		return fmt.Errorf("targets %s and %s share a key, and the one without a model may ask for %q: give them the same quota", t.Name, other.Name, t.Model+other.Model)
+	}
+	return nil
+}
+
+// ledger holds the accounts of all keys, and which targets use them.
+type ledger struct {
+	rand func() float64
+
+	mu       sync.Mutex
+	accounts map[accountID]*shared
+}
+
+// shared is an account and those who use it.
+type shared struct {
+	*quota.Account
+	by []*learnt
+}
+
+// open returns the account of that identity, which it makes if there is none. p
+// uses it from then on.
+func (l *ledger) open(id accountID, p *learnt, c quota.Config) *quota.Account {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	a := l.accounts[id]
+	if a == nil {
+		if l.accounts == nil {
+			l.accounts = map[accountID]*shared{}
+		}
+		a = &shared{Account: quota.New(c, quota.Options{Rand: l.rand})}
+		l.accounts[id] = a
+	}
+	if !slices.Contains(a.by, p) {
+		a.by = append(a.by, p)
+	}
+	return a.Account
+}
+
+// leave says that p does not use an account any more.
+func (l *ledger) leave(id accountID, p *learnt) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if a := l.accounts[id]; a != nil {
+		a.by = slices.DeleteFunc(a.by, func(other *learnt) bool { return other == p })
+	}
+}
+
+// keep drops the accounts that none of the posts uses and no attempt under way
+// has taken from.
+func (l *ledger) keep(posts map[string]*post) {
+	used := map[*learnt]bool{}
+	for _, p := range posts {
+		used[p.learnt] = true
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for id, a := range l.accounts {
+		a.by = slices.DeleteFunc(a.by, func(p *learnt) bool { return !used[p] })
+		if len(a.by) == 0 && a.Open() == 0 {
+			delete(l.accounts, id)
 		}
 	}
 }
@@ -167,13 +245,18 @@ func (in *incoming) reserve(p *post, u call.Upstream) (held quota.Reservation, e
 
 // affords reports whether some key of a target has quota for the call now, and
 // otherwise how long that takes. A request that is too large for all of them is
-// an error. who is the call, which keeps its place, or nobody.
-func (in *incoming) affords(p *post, model string, who quota.Waiter) (ok bool, wait time.Duration, err error) {
+// an error. Where no key is there to be asked, no quota is missing. If the call
+// waits, it keeps its place.
+func (in *incoming) affords(p *post, model string, waits bool) (ok bool, wait time.Duration, err error) {
 	if !in.spends(p) {
 		return true, 0, nil
 	}
+	need, who := in.need(), quota.Waiter{}
+	if waits {
+		who = in.waiter()
+	}
 	ask := func(k *call.Key) bool {
-		w, e := p.account(k, model).Ready(in.need(), who)
+		w, e := p.account(k, model).Ready(need, who)
 		switch {
 		case e != nil:
 			if wait == 0 {
@@ -195,7 +278,7 @@ func (in *incoming) affords(p *post, model string, who quota.Waiter) (ok bool, w
 			break
 		}
 	}
-	return ok, wait, err
+	return ok || wait == 0 && err == nil, wait, err
 }
 
 // solvent picks a usable key that has quota, if there is one; else a usable one,
@@ -206,9 +289,10 @@ func (in *incoming) solvent(t *call.Target, model string, tried []*call.Key) (*c
 	if !ok || len(t.Keys) < 2 || !in.spends(p) {
 		return first, wait, ok
 	}
+	need, who := in.need(), in.waiter()
 	tried = slices.Clone(tried)
 	for k := first; ok; k, _, ok = pool.Key(t, model, tried) {
-		if wait, err := p.account(k, model).Ready(in.need(), in.waiter()); wait == 0 && err == nil {
+		if wait, err := p.account(k, model).Ready(need, who); wait == 0 && err == nil {
 			return k, 0, true
 		}
 		tried = append(tried, k)
@@ -222,7 +306,7 @@ func (in *incoming) unaffordable() *refusedCall {
 	var large *quota.TooLargeError
 	next := time.Duration(0)
 	for _, t := range in.state.Targets {
-		ok, wait, err := in.affords(in.route.byTarget[t], in.model(t), quota.Waiter{})
+		ok, wait, err := in.affords(in.route.byTarget[t], in.model(t), false)
 		switch {
 		case err != nil:
 			if e := tooLarge(err); large == nil || e.Limit > large.Limit {
@@ -299,7 +383,7 @@ func (p *learnt) quotas() []QuotaStatus {
 	for by, a := range p.accounts {
 		hint, wasteful := a.Hint()
 		for _, l := range a.Levels() {
-			s := QuotaStatus{Key: by.key, Model: by.model, Limit: l.Of.String(), Allowed: l.Limit, Left: l.Left, Reserved: l.Reserved}
+			s := QuotaStatus{Key: p.keys[by.secret], Model: by.model, Limit: l.Of.String(), Allowed: l.Limit, Left: l.Left, Reserved: l.Reserved}
 			if wasteful && l.Of == quota.Tokens {
 				s.Waste, s.MaxTokens, s.Used = hint.Waste, hint.MaxTokens, hint.Used
 			}

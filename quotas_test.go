@@ -185,6 +185,68 @@ func TestTargetsThatShareAKeyShareItsQuota(t *testing.T) {
 	})
 }
 
+// hi is a provider that always says the same.
+var hi = canned{"application/json", `{"object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}]}`}
+
+func TestAnotherSecretIsAnotherAccountWhateverTheKeyIsCalled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := route(metered("p", quota.Config{RPM: 1, Share: 1}, "k"))
+		c.Queue, c.Transport = admission.Config{MaxDepth: -1}, hi
+		w := build(t, c)
+		change := func(name, secret string) {
+			c.Routes[0].Targets[0].Keys = []holdfast.Key{{Name: name, Secret: secret}}
+			if err := w.hf.Update(c); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ask := func() int { return w.do(t.Context(), "chat", askFor(10)).status }
+		if a, b := ask(), ask(); a != 200 || b != 503 {
+			t.Fatalf("got %d and %d, want an answer and a full house", a, b)
+		}
+		change("renamed", "sk-k")
+		if got := ask(); got != 503 {
+			t.Errorf("with another name: %d, want 503: what was spent stays spent", got)
+		}
+		change("renamed", "sk-other")
+		if got := ask(); got != 200 {
+			t.Errorf("with another secret: %d, want 200: nobody has spent anything of that account", got)
+		}
+		quotas := w.hf.Status().Targets[0].Quotas
+		if len(quotas) != 1 || quotas[0].Key != "renamed" || quotas[0].Left != 0 {
+			t.Errorf("the status tells of %+v, want the one key there is", quotas)
+		}
+	})
+}
+
+// TestTargetsShareAnAccountThatIsOpenedWhileTheyAreUpdated: nobody may spend it
+// twice.
+func TestTargetsShareAnAccountThatIsOpenedWhileTheyAreUpdated(t *testing.T) {
+	one := metered("p", quota.Config{RPM: 1, Share: 1, Burst: time.Minute}, "k")
+	one.Model = ""
+	other := one
+	other.Name, other.LenientEnd = "p-lenient", true
+	c := holdfast.Config{Queue: admission.Config{MaxDepth: -1}, Transport: hi,
+		Routes: []holdfast.Route{{Name: "one", Targets: []holdfast.Target{one}}, {Name: "two", Targets: []holdfast.Target{other}}}}
+	hf, err := holdfast.NewTransport(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hf.Close()
+	w := &world{t: t, hf: hf}
+	for i := range 200 {
+		ask := func(route string) int {
+			return w.do(holdfast.WithRoute(t.Context(), route), "chat", fmt.Appendf(nil, `{"model":"m%d","messages":[]}`, i)).status
+		}
+		var both sync.WaitGroup
+		both.Go(func() { _ = hf.Update(c) })
+		both.Go(func() { ask("one") })
+		both.Wait()
+		if got := ask("two"); got != 503 {
+			t.Fatalf("model %d: %d, want 503: its one call of the minute was made through the other target", i, got)
+		}
+	}
+}
+
 func TestWhatDoesNotAskAModelTakesNoQuota(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := build(t, route(metered("p", quota.Config{RPM: 1, TPM: 10_000, Share: 1}, "k")), "p")
@@ -325,6 +387,33 @@ func TestMistakesInAQuotaAreNamed(t *testing.T) {
 	_, err = holdfast.NewTransport(route(one, other))
 	if err == nil || !strings.Contains(err.Error(), "quota: targets p and p-lenient share a key and a model: give them the same quota") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestQuotasOfTargetsThatShareAnAccountAreTheSame(t *testing.T) {
+	for _, c := range []struct {
+		name         string
+		keys         []string
+		model        string // of the one; the other's is m
+		rpm, another int
+		want         string // "" it may be
+	}{
+		{"a key and a model", []string{"k"}, "m", 1, 2, "targets p and q share a key and a model"},
+		{"no key and a model", nil, "m", 1, 2, "targets p and q share a key and a model"},
+		{"a key, and one asks for any model", []string{"k"}, "", 1, 2, `targets p and q share a key, and the one without a model may ask for "m"`},
+		{"one of several keys", []string{"a", "b"}, "", 1, 2, `targets p and q share a key, and the one without a model may ask for "m"`},
+		{"the same quota", []string{"k"}, "", 1, 1, ""},
+		{"only the one model has a quota", []string{"k"}, "", 0, 2, ""},
+		{"two models", []string{"k"}, "n", 1, 2, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			one, other := metered("p", quota.Config{RPM: c.rpm}, c.keys...), metered("q", quota.Config{RPM: c.another}, c.keys...)
+			one.Model, other.BaseURL = c.model, one.BaseURL
+			err := route(one, other).Validate()
+			if c.want == "" && err != nil || c.want != "" && (err == nil || strings.Count(err.Error(), c.want) != 1) {
+				t.Errorf("got %v, want %q once", err, c.want)
+			}
+		})
 	}
 }
 

@@ -177,7 +177,7 @@ func (in *incoming) ready() bool {
 	for _, t := range in.state.Targets {
 		p := in.route.byTarget[t]
 		if ok, _ := p.breaker(in.model(t)).Peek(); ok {
-			if ok, wait, err := in.affords(p, in.model(t), in.waiter()); err != nil {
+			if ok, wait, err := in.affords(p, in.model(t), true); err != nil {
 				continue // too large for it, for ever
 			} else if !ok {
 				p.wakeIn(wait)

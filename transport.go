@@ -17,7 +17,6 @@ import (
 	"github.com/holdfast-gateway/holdfast/admission"
 	"github.com/holdfast-gateway/holdfast/call"
 	"github.com/holdfast-gateway/holdfast/dispatch"
-	"github.com/holdfast-gateway/holdfast/quota"
 	"github.com/holdfast-gateway/holdfast/retry"
 	"github.com/holdfast-gateway/holdfast/spend"
 	"github.com/holdfast-gateway/holdfast/stream"
@@ -52,7 +51,8 @@ func NewTransport(c Config) (*Transport, error) {
 		rnd = rand.Float64
 	}
 	t.memory = &memory{rand: rnd, record: t.record, clients: retry.NewClients(0, 0), posts: map[string]*post{},
-		doors: map[string]*admission.Door{}, tally: map[string]*tally{}, accounts: map[accountID]*quota.Account{}}
+		doors: map[string]*admission.Door{}, tally: map[string]*tally{}}
+	t.memory.ledger.rand = rnd
 	t.memory.pool = target.NewPool(c.Health, target.Options{Rand: rnd, Event: t.health})
 	if err := t.Update(c); err != nil {
 		return nil, err
@@ -233,7 +233,7 @@ func (m *memory) settle(c Config, fresh map[string]*post) {
 		return
 	}
 	maps.DeleteFunc(m.posts, func(name string, _ *post) bool { return fresh[name] == nil })
-	m.forgetAccounts(m.posts)
+	m.ledger.keep(m.posts)
 	gone := func(name string) bool {
 		return !slices.ContainsFunc(c.Routes, func(r Route) bool { return r.Name == name })
 	}
