@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -404,7 +405,10 @@ func (in *incoming) retryHeaders(h http.Header, reason string, wait time.Duratio
 	case call.ReasonCircuitOpen, call.ReasonUpstreamExhausted, call.ReasonUpstreamUnreachable, call.ReasonBadResponse:
 		if in.route != nil && in.route.ClientRetries == "pace" && in.retriable() {
 			again = true
-			wait = max(wait, in.nextProbe(), minRetryAfter)
+			wait = max(wait, minRetryAfter)
+			if probes := in.probes(nil); len(probes) > 0 {
+				wait = max(wait, slices.Min(probes))
+			}
 		}
 	}
 	if wait > maxRetryAfter {
@@ -433,22 +437,6 @@ func (in *incoming) retriable() bool {
 	default:
 		return true
 	}
-}
-
-// nextProbe is the time to the first probe of any target; 0 when one may be
-// asked now.
-func (in *incoming) nextProbe() time.Duration {
-	next := time.Duration(0)
-	for i, t := range in.state.Targets {
-		ok, wait := in.route.byTarget[t].breaker(in.model(t)).Peek()
-		if ok {
-			return 0
-		}
-		if i == 0 || wait < next {
-			next = wait
-		}
-	}
-	return next
 }
 
 // problem words a fault after the commit point for the caller.

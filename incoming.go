@@ -401,7 +401,7 @@ func (in *incoming) pin() *refusal {
 			continue
 		}
 		for _, t := range able {
-			if t.Name == name {
+			if t.Name == name && (key == "" || keyNamed(t, key) != nil) {
 				in.pinKey = key
 				in.stay(t)
 				return nil

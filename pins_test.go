@@ -200,6 +200,58 @@ func TestStateStaysWithTheAccountThatMadeIt(t *testing.T) {
 	}
 }
 
+// TestAPinnedCallNeverReachesAnotherKey: not when its own is ejected, and it asks
+// that one as the last resort; when its own is gone, the route's primary is as
+// good as any.
+func TestAPinnedCallNeverReachesAnotherKey(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		provider := &revoked{accounts: accounts{made: map[string]string{}}}
+		c := route(keyed(to("one", ""), "sk-1", "sk-2", "sk-3"))
+		c.Transport = provider
+		w := build(t, c)
+		made := w.do(t.Context(), "responses", []byte(`{"model":"m","input":"x"}`))
+		id := provider.newest("resp")
+		if made.status != 200 || id == "" {
+			t.Fatal(made)
+		}
+		provider.key = provider.made[id]
+		ask := func() got {
+			return w.do(t.Context(), "responses", fmt.Appendf(nil, `{"model":"m","input":"y","previous_response_id":%q}`, id))
+		}
+		for i := range 4 {
+			if g := ask(); g.status != 401 || provider.lost > 0 {
+				t.Fatalf("question %d: %d requests reached another key: %s", i, provider.lost, g)
+			}
+		}
+		for _, k := range c.Routes[0].Targets[0].Keys {
+			if !strings.HasSuffix(provider.key, k.Secret) {
+				c.Routes[0].Targets[0].Keys = []holdfast.Key{k}
+			}
+		}
+		if err := w.hf.Update(c); err != nil {
+			t.Fatal(err)
+		}
+		if g := ask(); g.status != 404 || provider.lost != 1 {
+			t.Errorf("without the key: %d requests: %s", provider.lost, g)
+		}
+	})
+}
+
+// revoked are accounts of which one's key is not valid any more.
+type revoked struct {
+	accounts
+	key string
+}
+
+func (r *revoked) RoundTrip(req *http.Request) (*http.Response, error) {
+	if r.key == "" || req.URL.Host+"/"+req.Header.Get("Authorization") != r.key {
+		return r.accounts.RoundTrip(req)
+	}
+	resp, err := canned{"application/json", `{"error":{"message":"revoked","type":"invalid_request_error","code":"invalid_api_key"}}`}.RoundTrip(req)
+	resp.StatusCode = 401
+	return resp, err
+}
+
 // TestACallersOwnKeyFollowsThePrimaryOnly: with passed-on credentials the key
 // goes to the primary's host and nowhere else.
 func TestACallersOwnKeyFollowsThePrimaryOnly(t *testing.T) {

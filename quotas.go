@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -302,7 +303,7 @@ func (in *incoming) solvent(t *call.Target, model string, tried []*call.Key) (*c
 
 // unaffordable refuses a call that no waiting room helps: it is larger than the
 // whole limit of every target, or what is left of the limits comes in too late.
-func (in *incoming) unaffordable() *refusedCall {
+func (in *incoming) unaffordable() *http.Response {
 	var large *quota.TooLargeError
 	next := time.Duration(0)
 	for _, t := range in.state.Targets {
@@ -320,11 +321,11 @@ func (in *incoming) unaffordable() *refusedCall {
 	}
 	if next > 0 {
 		message := fmt.Sprintf("What the providers of route %q allow is used up; the next call is possible in %s.", in.Route, next.Round(time.Second))
-		return &refusedCall{problem: call.Problem{Reason: call.ReasonRateLimited, Message: message}, class: call.Refused, wait: next}
+		return in.refuse(call.ReasonRateLimited, message, next)
 	}
 	message := fmt.Sprintf("The request takes %d tokens, as its provider counts prompt and max_tokens; no target of route %q allows more than %d a minute (%s). Shorten the prompt or lower max_tokens.",
 		large.Need, in.Route, large.Limit, large.Of)
-	return &refusedCall{problem: call.Problem{Reason: call.ReasonTooLarge, Message: message}, class: call.ClientError}
+	return in.refuse(call.ReasonTooLarge, message, 0)
 }
 
 // tooLarge returns the only error that a quota has for a call.

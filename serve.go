@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/holdfast-gateway/holdfast/admission"
@@ -33,8 +34,8 @@ func (h *house) roundTrip(req *http.Request) (*http.Response, error) {
 // decide asks every policy for its leave and then the targets, by try. own is an
 // answer of ours: a policy refused.
 func (in *incoming) decide(ctx context.Context, try attempting) (result dispatch.Result[*answer], own *http.Response, err error) {
-	if refused := in.unaffordable(); refused != nil { // no provider's limit will ever bear it, or not today
-		return result, in.turnDown(refused), nil
+	if own := in.unaffordable(); own != nil { // no provider's limit will ever bear it, or not today
+		return result, own, nil
 	}
 	if refused := in.charge(); refused != nil { // limits and budgets: once for a call, never for an attempt
 		return result, in.turnDown(refused), nil
@@ -51,7 +52,8 @@ func (in *incoming) decide(ctx context.Context, try attempting) (result dispatch
 	}
 	schedule := in.route.scheduler // retry, key rotation and failover as one decision
 	schedule.Key = in.key          // healthy keys only, and the one that a pinned call needs
-	schedule.Try = try             // per attempt: permit, quota, breaker, clocks, credential, transport
+	schedule.LastResort = in.lastKey
+	schedule.Try = try // per attempt: permit, quota, breaker, clocks, credential, transport
 	result = schedule.Open(ctx, &in.Call, &in.state)
 	for result.Reason == dispatch.AllBusy {
 		if err := in.place.Back(ctx, in.ready); err != nil {
@@ -71,8 +73,7 @@ func (h *house) scheduler(r *route) dispatch.Scheduler[*answer] {
 	m, policy := h.memory, r.Retry
 	return dispatch.Scheduler[*answer]{
 		MaxAttempts: policy.MaxAttempts, MaxWait: policy.MaxRetryAfter, TokenMultiplier: policy.TokenMultiplier,
-		Event:      m.record,
-		LastResort: m.pool.LastResort,
+		Event: m.record,
 		Ready: func(t *call.Target, model string) (bool, time.Duration) {
 			return r.byTarget[t].breaker(model).Peek()
 		},
@@ -105,6 +106,25 @@ func (in *incoming) key(_ *call.Call, t *call.Target, model string, tried []*cal
 	return in.solvent(t, model, tried)
 }
 
+// lastKey is the key to ask when none of a target is usable: for a pinned call the
+// one that it needs, as no other knows what the call is about.
+func (in *incoming) lastKey(t *call.Target, model string) *call.Key {
+	if in.pinKey != "" {
+		return keyNamed(t, in.pinKey)
+	}
+	return in.house.memory.pool.LastResort(t, model)
+}
+
+// keyNamed returns a target's key of that name, nil for none.
+func keyNamed(t *call.Target, name string) *call.Key {
+	for i := range t.Keys {
+		if t.Keys[i].Name == name {
+			return &t.Keys[i]
+		}
+	}
+	return nil
+}
+
 // row is the error matrix as this route reads it.
 func (r *route) row(_ *call.Call, o call.Outcome) call.Consequence {
 	row := o.Class.Row()
@@ -115,22 +135,30 @@ func (r *route) row(_ *call.Call, o call.Outcome) call.Consequence {
 }
 
 // allOpen reports whether every target's breaker refuses, and for how long the
-// first of them will.
+// first of them will. Then it tells of each.
 func (in *incoming) allOpen() (wait time.Duration, open bool) {
+	var room [4]time.Duration
+	waits := in.probes(room[:0])
+	if len(waits) == 0 {
+		return 0, false
+	}
 	for i, t := range in.state.Targets {
-		ok, w := in.route.byTarget[t].breaker(in.model(t)).Peek()
-		if ok {
-			return 0, false
-		}
-		if i == 0 || w < wait {
-			wait = w
-		}
+		in.tell(&call.Event{Kind: call.PassedOver, Target: t.Name, Provider: t.Provider, Model: t.Model, Reason: "circuit_open", Wait: waits[i]})
 	}
+	return slices.Min(waits), true
+}
+
+// probes adds to waits the time to the next probe of each target, or nothing at
+// all when one may be asked now.
+func (in *incoming) probes(waits []time.Duration) []time.Duration {
 	for _, t := range in.state.Targets {
-		_, w := in.route.byTarget[t].breaker(in.model(t)).Peek()
-		in.tell(&call.Event{Kind: call.PassedOver, Target: t.Name, Provider: t.Provider, Model: t.Model, Reason: "circuit_open", Wait: w})
+		ok, wait := in.route.byTarget[t].breaker(in.model(t)).Peek()
+		if ok {
+			return nil
+		}
+		waits = append(waits, wait)
 	}
-	return wait, true
+	return waits
 }
 
 // model returns the model asked for at a target.
