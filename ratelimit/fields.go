@@ -4,7 +4,6 @@ import (
 	"math"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -19,56 +18,53 @@ const (
 // in seconds, r the points left and t the seconds until all are back. Limits of
 // tokens say so in qu. It is to be called after Take.
 func WriteFields(h http.Header, asks []Ask, unit func(*Limiter) string) {
-	var policy, state strings.Builder
+	var room [2][256]byte // enough for most, so that only the two values are allocated
+	policy, state := room[0][:0], room[1][:0]
 	for i := range asks {
 		a := &asks[i]
 		if a.Limiter.config.Shadow {
 			continue
 		}
-		if policy.Len() > 0 {
-			policy.WriteString(", ")
-			state.WriteString(", ")
+		if len(policy) > 0 {
+			policy = append(policy, ", "...)
+			state = append(state, ", "...)
 		}
-		c := a.Limiter.config
-		quote(&policy, a.Limiter.name)
-		param(&policy, "q", c.Points)
-		param(&policy, "w", seconds(c.Duration))
+		c := &a.Limiter.config
+		policy = quoted(policy, a.Limiter.name)
+		policy = param(policy, ";q=", c.Points)
+		policy = param(policy, ";w=", seconds(c.Duration))
 		if u := unit(a.Limiter); u != "" {
-			policy.WriteString(";qu=")
-			quote(&policy, u)
+			policy = quoted(append(policy, ";qu="...), u)
 		}
-		quote(&state, a.Limiter.name)
-		param(&state, "r", a.Remaining)
-		param(&state, "t", seconds(a.Reset))
+		state = quoted(state, a.Limiter.name)
+		state = param(state, ";r=", a.Remaining)
+		state = param(state, ";t=", seconds(a.Reset))
 	}
-	if policy.Len() > 0 {
-		h[FieldPolicy], h[FieldState] = []string{policy.String()}, []string{state.String()}
+	if len(policy) > 0 {
+		values := []string{string(policy), string(state)}
+		h[FieldPolicy], h[FieldState] = values[:1:1], values[1:]
 	}
 }
 
-func param(b *strings.Builder, name string, n int64) {
-	b.WriteByte(';')
-	b.WriteString(name)
-	b.WriteByte('=')
-	b.WriteString(strconv.FormatInt(min(n, 999_999_999_999_999), 10)) // RFC 9651, 3.3.1: 15 digits
+func param(b []byte, name string, n int64) []byte {
+	return strconv.AppendInt(append(b, name...), min(n, 999_999_999_999_999), 10) // RFC 9651, 3.3.1: 15 digits
 }
 
 func seconds(d time.Duration) int64 { return int64(math.Ceil(d.Seconds())) }
 
-// quote writes an sf-string (RFC 9651, 3.3.3); what cannot stand in one becomes
+// quoted appends an sf-string (RFC 9651, 3.3.3); what cannot stand in one becomes
 // an underscore.
-func quote(b *strings.Builder, s string) {
-	b.WriteByte('"')
+func quoted(b []byte, s string) []byte {
+	b = append(b, '"')
 	for i := range len(s) {
 		switch c := s[i]; {
 		case c == '"' || c == '\\':
-			b.WriteByte('\\')
-			b.WriteByte(c)
+			b = append(b, '\\', c)
 		case c < 0x20 || c > 0x7e:
-			b.WriteByte('_')
+			b = append(b, '_')
 		default:
-			b.WriteByte(c)
+			b = append(b, c)
 		}
 	}
-	b.WriteByte('"')
+	return append(b, '"')
 }
