@@ -270,7 +270,6 @@ var ErrPromptly = errors.New("server: ended by hand")
 // failed. Everything it started has ended when it returns.
 func (s *Server) Run(ctx context.Context, now <-chan struct{}) error {
 	defer s.tellObservers()()
-	defer s.api.Close()
 	watching, stopWatching := context.WithCancel(ctx)
 	defer stopWatching()
 	var running sync.WaitGroup
