@@ -54,7 +54,7 @@ fuzz: ## every Fuzz function for FUZZTIME (10s) each
 
 .PHONY: clients
 clients: build ## Claude Code and Codex for real (5 minutes; npm); HOLDFAST_WRITE_DOCS=1 writes their page
-	cd conformance && HOLDFAST_CLIENTS=1 HOLDFAST_BINARY=$(CURDIR)/bin/holdfast go test -count=1 -v -parallel 8 -timeout 20m ./agents
+	cd conformance && HOLDFAST_REQUIRE=$${HOLDFAST_REQUIRE:+$$HOLDFAST_REQUIRE,}clients HOLDFAST_CLIENTS=1 HOLDFAST_BINARY=$(CURDIR)/bin/holdfast go test -count=1 -v -parallel 8 -timeout 20m ./agents
 
 .PHONY: experiments
 experiments: ## the simulations with all their seeds (some minutes); writes their tables
