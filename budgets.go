@@ -33,18 +33,28 @@ func (b Budget) Validate() error {
 
 func (b Budget) id() string { return b.Per + " " + b.Of }
 
-// pursesFor returns the accounts of a configuration, by dimension and name.
-func (m *memory) pursesFor(budgets []Budget) map[string]*spend.Account {
+// owner is a dimension of a Limit or Budget and one of its names: who it is for.
+type owner struct{ per, of string }
+
+// owners are those whose limits and budgets the call falls under. A name it does
+// not have is nobody's.
+func (in *incoming) owners() [3]owner {
+	return [...]owner{{PerKey, in.who.key}, {PerTenant, in.Tenant}, {PerRoute, in.Route}}
+}
+
+// pursesFor returns the accounts of a configuration.
+func (m *memory) pursesFor(budgets []Budget) map[owner]*spend.Account {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	fresh := make(map[string]*spend.Account, len(budgets))
+	fresh := make(map[owner]*spend.Account, len(budgets))
 	for _, b := range budgets {
-		a := m.purses[b.id()]
+		by := owner{b.Per, b.Of}
+		a := m.purses[by]
 		if a == nil {
 			a = spend.New(b.id(), b.Config)
 		}
 		a.Reconfigure(b.Config)
-		fresh[b.id()] = a
+		fresh[by] = a
 	}
 	m.purses = fresh
 	return fresh
@@ -122,8 +132,8 @@ func (in *incoming) purses() (list []*spend.Account, w wants) {
 	if len(all) == 0 {
 		return nil, w
 	}
-	for _, id := range [...]string{PerKey + " " + in.who.key, PerTenant + " " + in.Tenant, PerRoute + " " + in.Route} {
-		a := all[id]
+	for _, by := range in.owners() {
+		a := all[by]
 		if a == nil {
 			continue
 		}

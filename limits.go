@@ -3,7 +3,6 @@ package holdfast
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -148,8 +147,8 @@ type gate struct {
 // gates are the limits of one configuration, in the order of its file.
 type gates struct {
 	all   []*gate
-	every []*gate            // that a call may fall under, whoever calls
-	of    map[string][]*gate // by dimension and name, for those with an Of
+	every []*gate           // that a call may fall under, whoever calls
+	of    map[owner][]*gate // for those with an Of
 }
 
 // gatesFor builds limits. One that has not changed keeps what it has counted; one
@@ -157,14 +156,15 @@ type gates struct {
 func (m *memory) gatesFor(limits []Limit) *gates {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	g := &gates{of: map[string][]*gate{}}
+	g := &gates{of: map[owner][]*gate{}}
 	fresh := map[string]*gate{}
 	for _, l := range limits {
 		one := newGate(l, m.gates[l.id()])
 		fresh[l.id()] = one
 		g.all = append(g.all, one)
 		if l.Of != "" {
-			g.of[l.Per+" "+l.Of] = append(g.of[l.Per+" "+l.Of], one)
+			by := owner{l.Per, l.Of}
+			g.of[by] = append(g.of[by], one)
 		} else {
 			g.every = append(g.every, one)
 		}
@@ -213,10 +213,8 @@ func (in *incoming) gatesOf() []*gate {
 		}
 	}
 	add(g.every)
-	for _, d := range [...]struct{ per, name string }{{PerKey, in.who.key}, {PerTenant, in.Tenant}, {PerRoute, in.Route}} {
-		if d.name != "" && len(g.of) > 0 {
-			add(g.of[d.per+" "+d.name])
-		}
+	for _, by := range in.owners() {
+		add(g.of[by])
 	}
 	return mine
 }
@@ -379,9 +377,10 @@ func (h *house) limits() (limits []LimitStatus, budgets []spend.Status) {
 	for _, g := range h.gates.all {
 		limits = append(limits, g.status())
 	}
-	for _, id := range slices.Sorted(maps.Keys(h.purses)) {
-		budgets = append(budgets, h.purses[id].Status())
+	for _, a := range h.purses {
+		budgets = append(budgets, a.Status())
 	}
+	slices.SortFunc(budgets, func(a, b spend.Status) int { return strings.Compare(a.Name, b.Name) })
 	return limits, budgets
 }
 

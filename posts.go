@@ -39,8 +39,8 @@ type memory struct {
 	doors map[string]*admission.Door // by route name
 	tally map[string]*tally          // by route name
 
-	gates  map[string]*gate          // by Limit.id
-	purses map[string]*spend.Account // by Budget.id
+	gates  map[string]*gate // by Limit.id
+	purses map[owner]*spend.Account
 
 	turns  atomic.Uint64 // calls that asked for quota, counted
 	ledger ledger        // what keys may spend

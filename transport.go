@@ -179,7 +179,7 @@ type house struct {
 	routes []*route
 
 	gates  *gates
-	purses map[string]*spend.Account
+	purses map[owner]*spend.Account
 
 	mu    sync.Mutex
 	hosts map[string]*route // zero configuration: one route per host
