@@ -35,7 +35,8 @@ type Account struct {
 	kind    Accounting
 	buckets [Day]bucket
 	day     day
-	open    int64 // reservations that are neither settled nor returned
+	open    int64         // reservations that are neither settled nor returned
+	hold    time.Duration // since origin: nothing goes before, a 429 said so
 	ramp    ramp
 	seq     uint64 // of reservations
 	newest  uint64 // the youngest reservation whose answer's headers were read
@@ -102,7 +103,7 @@ func (a *Account) Take(n Need, who Waiter, r *Reservation) (wait time.Duration, 
 	if a.day.limit > 0 {
 		a.day.add(a.day.hour, 1)
 	}
-	if a.claim.who == who.Number && who.Number != 0 {
+	if a.claim.who == who.Number {
 		a.claim = claim{}
 	}
 	a.open++
@@ -111,7 +112,8 @@ func (a *Account) Take(n Need, who Waiter, r *Reservation) (wait time.Duration, 
 	return 0, nil
 }
 
-// Ready says what Take would say, and takes nothing.
+// Ready says what Take would say, and takes nothing. Who must wait, and can, has a
+// place from then on, as with Take.
 func (a *Account) Ready(n Need, who Waiter) (wait time.Duration, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -121,6 +123,7 @@ func (a *Account) Ready(n Need, who Waiter) (wait time.Duration, err error) {
 
 // ask says whether a request may go, and what it takes.
 func (a *Account) ask(now time.Duration, n Need, who Waiter) (held amounts, wait time.Duration, err error) {
+	wait = max(0, a.hold-now)
 	n.Input = int(a.lengths.input(int64(n.Input)))
 	sure := a.kind.held(n, 0, int64(a.c.MaxOutput))
 	held = a.kind.held(n, a.expected(n), int64(a.c.MaxOutput))

@@ -526,10 +526,9 @@ func TestAfterA429TheBucketsAreEmptyAndTheFlowGrowsFromHalf(t *testing.T) {
 		a := still(Config{TPM: 60_000, Accounting: "gemini", Share: 1})
 		first, second := take(t, a, Need{Input: 10}), take(t, a, Need{Input: 10})
 		first.End(throttledFor(4 * time.Second))
-		if got := left(a, Tokens); got != 10 {
-			t.Fatalf("%d left, want only what the 429 gave back", got)
+		if got := left(a, Tokens); got != 0 {
+			t.Fatalf("%d left, want none", got)
 		}
-		take(t, a, Need{Input: 10})
 		time.Sleep(4 * time.Second)
 		if got := left(a, Tokens); got != 0 {
 			t.Fatalf("%d left when the wait is over, want 0", got)
@@ -546,6 +545,60 @@ func TestAfterA429TheBucketsAreEmptyAndTheFlowGrowsFromHalf(t *testing.T) {
 		wait, _ := a.Ready(Need{Input: 8510}, Waiter{})
 		if wait.Round(time.Millisecond) != time.Second {
 			t.Errorf("1000 more take %s, want 1s", wait)
+		}
+	})
+}
+
+func TestNothingGoesBeforeTheHoldOfA429HasEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, accounting := range Accountings() {
+			a := still(Config{RPM: 600, TPM: 60_000, RPD: 1000, Accounting: accounting, Share: 1})
+			need := Need{Input: 10, MaxTokens: 10}
+			var others []*Reservation
+			for range 8 {
+				others = append(others, take(t, a, need))
+			}
+			began := time.Now()
+			take(t, a, need).End(throttledFor(4 * time.Second))
+			for _, other := range others { // what is given back in the meantime
+				time.Sleep(100 * time.Millisecond)
+				other.Return()
+				hold := time.Until(began.Add(4 * time.Second))
+				for _, n := range []Need{{}, need} {
+					if wait, err := a.Take(n, Waiter{}, &Reservation{}); wait < hold || err != nil {
+						t.Fatalf("%s: %+v may go in %s (%v), the hold ends in %s", accounting, n, wait, err, hold)
+					}
+				}
+			}
+			time.Sleep(time.Until(began.Add(4 * time.Second)))
+			if got := left(a, Tokens); got != 0 {
+				t.Errorf("%s: %d left when the hold ends, want none", accounting, got)
+			}
+		}
+	})
+}
+
+func TestWhatComesBackDuringAHoldPaysDebts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := still(Config{TPM: 60_000, Accounting: "gemini", Share: 1})
+		small, large := take(t, a, Need{Input: 0}), take(t, a, Need{Input: 40_000})
+		small.End(throttledFor(4 * time.Second))
+		if got := left(a, Tokens); got != -25_000 {
+			t.Fatalf("%d left, want the debt of -25000", got)
+		}
+		large.Return()
+		if got := left(a, Tokens); got != 0 {
+			t.Errorf("%d left, want none and no debt", got)
+		}
+	})
+}
+
+func TestA429WithoutAWaitLeavesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := still(Config{TPM: 60_000, Accounting: "gemini", Share: 1})
+		take(t, a, Need{Input: 1000}).End(throttledFor(0))
+		if wait, _ := a.Ready(Need{Input: 100}, Waiter{}); wait == 0 {
+			t.Error("what the refused call gave back let the next one in at once")
 		}
 	})
 }
@@ -616,6 +669,51 @@ func TestAClaimWhoseCallDoesNotComeLapses(t *testing.T) {
 		time.Sleep(1001 * time.Millisecond)
 		if wait, _ := a.Take(Need{Input: 100}, Waiter{2, 5 * time.Second}, &Reservation{}); wait != 0 {
 			t.Errorf("still %s to wait for one that is gone", wait)
+		}
+	})
+}
+
+func TestAClaimThatIsNotTakenUpLapsesWhenItIsDue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := still(Config{TPM: 60_000, Accounting: "gemini", Share: 1})
+		take(t, a, Need{Input: 15_000})
+		_, _ = a.Ready(Need{Input: 100}, Waiter{1, 5 * time.Second}) // due in 100 ms
+		time.Sleep(140 * time.Millisecond)
+		if wait, _ := a.Ready(Need{Input: 10}, Waiter{2, 0}); wait == 0 {
+			t.Error("a claim that has just become due was overtaken")
+		}
+		time.Sleep(20 * time.Millisecond)
+		if wait, _ := a.Ready(Need{Input: 10}, Waiter{2, 0}); wait != 0 {
+			t.Errorf("%s to wait for a call that took another key", wait)
+		}
+	})
+}
+
+func TestACallThatYieldsHoldsNobodyUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := still(Config{TPM: 60_000, Accounting: "gemini", Share: 1})
+		take(t, a, Need{Input: 15_000})
+		_, _ = a.Ready(Need{Input: 4000}, Waiter{1, 5 * time.Second})
+		time.Sleep(100 * time.Millisecond)
+		a.Yield(2) // somebody else
+		if wait, _ := a.Ready(Need{Input: 10}, Waiter{2, 0}); wait == 0 {
+			t.Error("another call's yield took the place away")
+		}
+		a.Yield(1)
+		if wait, _ := a.Ready(Need{Input: 10}, Waiter{2, 0}); wait != 0 {
+			t.Errorf("%s to wait for a call that has left", wait)
+		}
+	})
+}
+
+func TestUsageThatCannotBeIsNotBelieved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := still(Config{TPM: 60_000, Share: 1, Burst: time.Minute})
+		o := ok(0, 1)
+		o.Usage.Odd, o.Produced = true, 80
+		take(t, a, Need{Input: 100, MaxTokens: 900}).End(o)
+		if got := 60_000 - left(a, Tokens); got != 1000 {
+			t.Errorf("%d tokens spent, want all that was held, 1000", got)
 		}
 	})
 }

@@ -60,10 +60,21 @@ func (b *bucket) wait(now time.Duration, n int64, r ramp) time.Duration {
 // crumb is what two roads to the same level may differ by, in tokens.
 const crumb = 1e-6
 
-// drain leaves nothing in the bucket, and lets nothing in before then.
+// drain leaves nothing in the bucket, and nothing comes in before then.
 func (b *bucket) drain(then time.Duration) {
 	b.level = min(b.level, 0)
 	b.at = max(b.at, then)
+}
+
+// refund gives back what was held and not charged; a negative n is what was
+// charged and not held. While a 429 holds the bucket shut it pays debts and no
+// more: all that comes back meanwhile would go out at once when the hold ends.
+func (b *bucket) refund(now time.Duration, n int64) {
+	most := b.depth
+	if n > 0 && now < b.at {
+		most = max(0, b.level)
+	}
+	b.level = min(most, b.level+float64(n))
 }
 
 // ramp is the flow after a 429: half at from, whole after rampTime. The zero

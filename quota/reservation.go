@@ -38,10 +38,10 @@ func (r *Reservation) End(o call.Outcome) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if o.Class == call.Throttled {
+	r.settle(r.charge(o))
+	if o.Class == call.Throttled { // last: what it gives back does not fill what it empties
 		a.throttled(r.seq, o)
 	}
-	r.settle(r.charge(o))
 }
 
 // charge is what the provider counts for an attempt that ended so.
@@ -52,7 +52,7 @@ func (r *Reservation) charge(o call.Outcome) amounts {
 	case o.Class == call.Refused || o.Class == call.Transport && !o.Sent:
 		return amounts{}
 	case o.Class == call.OK || o.Class == call.PolicyViolation:
-		if !o.Usage.Known {
+		if !o.Usage.Known || o.Usage.Odd {
 			return r.guess(o)
 		}
 		charged := a.kind.used(r.held, input, cached, output)
@@ -68,9 +68,9 @@ func (r *Reservation) charge(o call.Outcome) amounts {
 	return r.held // it may have been answered in full, and billed
 }
 
-// guess is what an answer took whose provider did not say so: as much as was
-// seen of it and a quarter more, or all that was held, if that is less or if some
-// of it cannot be seen.
+// guess is what an answer took whose provider did not say so, or said what cannot
+// be: as much as was seen of it and a quarter more, or all that was held, if that
+// is less or if some of it cannot be seen.
 func (r *Reservation) guess(o call.Outcome) amounts {
 	seen := int64(o.Produced) * 5 / 4
 	if r.need.Thinks || seen == 0 || o.Usage.Odd {
@@ -102,7 +102,7 @@ func (r *Reservation) settle(charged amounts) {
 		b.reserved = max(0, b.reserved-r.held[d])
 		if b.stated > 0 {
 			b.fill(now, a.ramp)
-			b.level = min(b.depth, b.level+float64(r.held[d]-charged[d]))
+			b.refund(now, r.held[d]-charged[d])
 		}
 	}
 	if a.day.limit > 0 {
@@ -112,8 +112,9 @@ func (r *Reservation) settle(charged amounts) {
 	a.open--
 }
 
-// throttled empties the buckets after a 429 and starts the ramp. A 429 to a
-// request that was sent before the last one is old news.
+// throttled empties the buckets after a 429, shuts the account for the provider's
+// wait and starts the ramp. A 429 to a request that was sent before the last one
+// is old news.
 func (a *Account) throttled(seq uint64, o call.Outcome) {
 	if seq <= a.told429 {
 		return
@@ -125,11 +126,12 @@ func (a *Account) throttled(seq uint64, o call.Outcome) {
 		wait = min(o.Wait, maxHold)
 		wait += time.Duration(a.rand() * float64(min(wait/10, time.Second)))
 	}
+	a.hold = max(a.hold, now+wait)
 	for d := range a.buckets {
 		if b := &a.buckets[d]; b.stated > 0 {
 			b.fill(now, a.ramp)
-			b.drain(now + wait)
+			b.drain(a.hold)
 		}
 	}
-	a.ramp = ramp{from: now + wait, on: true}
+	a.ramp = ramp{from: a.hold, on: true}
 }
