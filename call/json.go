@@ -124,44 +124,23 @@ func (v Value) Members(f func(key []byte, val Value) bool) error {
 }
 
 func (v Value) members(f func(key []byte, at int, val Value) bool) error {
-	i := space(v, 0)
-	if i >= len(v) || v[i] != '{' {
+	p := PassOf(v)
+	if !p.Enter('{') {
 		return ErrJSON
 	}
-	i = space(v, i+1)
-	if i < len(v) && v[i] == '}' {
-		return trailing(v, i+1)
-	}
-	for {
-		keyEnd := skipString(v, i)
-		if keyEnd < 0 {
+	for key := p.Key(); key != nil; key = p.Key() {
+		val := p.Value()
+		if val == nil {
 			return ErrJSON
 		}
-		key := unescapedKey(v[i:keyEnd])
-		i = space(v, keyEnd)
-		if i >= len(v) || v[i] != ':' {
-			return ErrJSON
-		}
-		i = space(v, i+1)
-		end := skipValue(v, i)
-		if end < 0 {
-			return ErrJSON
-		}
-		if !f(key, i, v[i:end:end]) {
+		if !f(key, p.at-len(val), val) {
 			return nil
 		}
-		i = space(v, end)
-		if i >= len(v) {
-			return ErrJSON
-		}
-		if v[i] == '}' {
-			return trailing(v, i+1)
-		}
-		if v[i] != ',' {
-			return ErrJSON
-		}
-		i = space(v, i+1)
 	}
+	if !p.Done() {
+		return ErrJSON
+	}
+	return nil
 }
 
 // Elements calls f for each element of the array v, in order, until f returns
@@ -275,7 +254,10 @@ func skipString(v []byte, i int) int {
 }
 
 // skipValue returns the index after the value that starts at i, or -1.
-func skipValue(v []byte, i int) int {
+func skipValue(v []byte, i int) int { return skipWithin(v, i, MaxDepth) }
+
+// skipWithin is skipValue where no more than limit levels may nest.
+func skipWithin(v []byte, i, limit int) int {
 	if i >= len(v) {
 		return -1
 	}
@@ -283,7 +265,7 @@ func skipValue(v []byte, i int) int {
 	case '"':
 		return skipString(v, i)
 	case '{', '[':
-		return skipNested(v, i)
+		return skipNested(v, i, limit)
 	default:
 		return skipLiteral(v, i)
 	}
@@ -291,7 +273,7 @@ func skipValue(v []byte, i int) int {
 
 // skipNested walks a bracketed value without recursion, so that no nesting can
 // exhaust the stack. It checks the grammar: what may follow what.
-func skipNested(v []byte, i int) int {
+func skipNested(v []byte, i, limit int) int {
 	var stack [(MaxDepth + 63) / 64]uint64 // one bit per level: 1 object, 0 array
 	depth := 0
 	const (
@@ -310,7 +292,7 @@ func skipNested(v []byte, i int) int {
 		}
 		switch c := v[i]; {
 		case (state == wantValue || state == wantValueOrClose) && (c == '{' || c == '['):
-			if depth == MaxDepth {
+			if depth >= limit {
 				return -1
 			}
 			bit := uint64(1) << (depth % 64)
@@ -366,10 +348,13 @@ func skipNested(v []byte, i int) int {
 }
 
 func skipLiteral(v []byte, i int) int {
-	for _, word := range [...]string{"true", "false", "null"} {
-		if len(v)-i >= len(word) && string(v[i:i+len(word)]) == word {
-			return i + len(word)
-		}
+	switch v[i] {
+	case 't':
+		return skipWord(v, i, "true")
+	case 'f':
+		return skipWord(v, i, "false")
+	case 'n':
+		return skipWord(v, i, "null")
 	}
 	j := i
 	for j < len(v) && (v[j] >= '0' && v[j] <= '9' || v[j] == '-' || v[j] == '+' || v[j] == '.' || v[j] == 'e' || v[j] == 'E') {
@@ -379,4 +364,11 @@ func skipLiteral(v []byte, i int) int {
 		return -1
 	}
 	return j
+}
+
+func skipWord(v []byte, i int, word string) int {
+	if len(v)-i < len(word) || string(v[i:i+len(word)]) != word {
+		return -1
+	}
+	return i + len(word)
 }

@@ -14,6 +14,14 @@ const (
 
 // Frame reads one event. It looks at data only: this dialect names no events.
 func (dialect) Frame(event, data []byte, s *call.Stream) call.Frame {
+	if kind, ok := glance(event, data, s); ok {
+		return call.Frame{Kind: kind}
+	}
+	return look(event, data, s)
+}
+
+// look reads an event of any kind.
+func look(event, data []byte, s *call.Stream) call.Frame {
 	data = bytes.TrimSpace(data)
 	if len(data) == 0 {
 		return call.Frame{Kind: call.FrameQuiet}

@@ -30,7 +30,7 @@ func (dialect) Frame(name, data []byte, s *call.Stream) call.Frame {
 		return call.Frame{Kind: call.FrameQuiet}
 	}
 	e := event{typ: name}
-	if e.read(data) != nil {
+	if !e.read(data) {
 		return call.Frame{Kind: call.FrameMalformed}
 	}
 	switch string(e.typ) {
@@ -55,8 +55,14 @@ func (dialect) Frame(name, data []byte, s *call.Stream) call.Frame {
 	return call.Frame{Kind: call.FrameQuiet}
 }
 
-func (e *event) read(data call.Value) error {
-	return data.Members(func(key []byte, val call.Value) bool {
+// read reads the members once. It reports whether data is an object.
+func (e *event) read(data []byte) bool {
+	p := call.PassOf(data)
+	if !p.Enter('{') {
+		return false
+	}
+	for key := p.Key(); key != nil; key = p.Key() {
+		val := p.Value()
 		switch string(key) {
 		case "type":
 			if val.Kind() == '"' {
@@ -75,23 +81,27 @@ func (e *event) read(data call.Value) error {
 		case "error":
 			e.problem = val
 		}
-		return true
-	})
+	}
+	return p.Done()
 }
 
 // content reads a delta, or a block that starts with text already in it, as
 // some compatible servers send. Signatures are proof, not content.
 func (e *event) content(v call.Value, s *call.Stream) call.Frame {
 	filled := false
-	_ = v.Members(func(key []byte, val call.Value) bool {
+	p := call.PassOf(v)
+	if !p.Enter('{') {
+		return call.Frame{Kind: call.FrameQuiet}
+	}
+	for key := p.Key(); key != nil; key = p.Key() {
+		val := p.Value()
 		switch string(key) {
 		case "text", "thinking", "partial_json", "citation":
 			filled = filled || val.Filled()
 		case "signature":
 			s.Make(call.Seal(val))
 		}
-		return true
-	})
+	}
 	if !filled {
 		return call.Frame{Kind: call.FrameQuiet}
 	}

@@ -29,7 +29,7 @@ func (dialect) Frame(name, data []byte, s *call.Stream) call.Frame {
 		return call.Frame{Kind: call.FrameQuiet}
 	}
 	e := event{typ: name}
-	if e.read(data) != nil {
+	if !e.read(data) {
 		return call.Frame{Kind: call.FrameMalformed}
 	}
 	if n, ok := e.sequence.Int(); ok {
@@ -38,8 +38,14 @@ func (dialect) Frame(name, data []byte, s *call.Stream) call.Frame {
 	return e.frame(data, s)
 }
 
-func (e *event) read(data call.Value) error {
-	return data.Members(func(key []byte, val call.Value) bool {
+// read reads the members once. It reports whether data is an object.
+func (e *event) read(data []byte) bool {
+	p := call.PassOf(data)
+	if !p.Enter('{') {
+		return false
+	}
+	for key := p.Key(); key != nil; key = p.Key() {
+		val := p.Value()
 		switch string(key) {
 		case "type":
 			if val.Kind() == '"' {
@@ -56,8 +62,8 @@ func (e *event) read(data call.Value) error {
 		case "error":
 			e.problem = val
 		}
-		return true
-	})
+	}
+	return p.Done()
 }
 
 func (e *event) frame(data call.Value, s *call.Stream) call.Frame {
