@@ -65,6 +65,7 @@ type incoming struct {
 
 	lacks      atomic.Uint32 // what it waits for: forPermit, forQuota; 0 unknown
 	turn       uint64        // number among the calls that wait for quota; 0 none yet
+	placed     atomic.Bool   // it may have a place at an account whose quota it waited for
 	turnedDown bool          // by a limit or a budget
 	original   int           // the final error's status before the route's replaced it; 0 none
 

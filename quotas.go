@@ -239,9 +239,31 @@ func (in *incoming) reserve(p *post, u call.Upstream) (held quota.Reservation, e
 		return held, dispatch.ErrIneligible
 	case wait > 0:
 		p.wakeIn(wait)
+		in.placed.Store(true)
 		return held, &dispatch.NoQuotaError{Wait: wait}
 	}
+	in.yield()
 	return held, nil
+}
+
+// yield gives up the places that the call may have at accounts that it did not
+// take from: it went elsewhere, or has ended.
+func (in *incoming) yield() {
+	if !in.placed.Swap(false) {
+		return
+	}
+	for _, t := range in.state.Targets {
+		p := in.route.byTarget[t]
+		if !in.spends(p) {
+			continue
+		}
+		if len(t.Keys) == 0 {
+			p.account(nil, in.model(t)).Yield(in.turn)
+		}
+		for i := range t.Keys {
+			p.account(&t.Keys[i], in.model(t)).Yield(in.turn)
+		}
+	}
 }
 
 // affords reports whether some key of a target has quota for the call now, and
@@ -258,6 +280,9 @@ func (in *incoming) affords(p *post, model string, waits bool) (ok bool, wait ti
 	}
 	ask := func(k *call.Key) bool {
 		w, e := p.account(k, model).Ready(need, who)
+		if waits && w > 0 {
+			in.placed.Store(true)
+		}
 		switch {
 		case e != nil:
 			if wait == 0 {
@@ -296,6 +321,7 @@ func (in *incoming) solvent(t *call.Target, model string, tried []*call.Key) (*c
 		if wait, err := p.account(k, model).Ready(need, who); wait == 0 && err == nil {
 			return k, 0, true
 		}
+		in.placed.Store(true)
 		tried = append(tried, k)
 	}
 	return first, 0, true

@@ -321,6 +321,40 @@ func TestLargeCallsAreNotStarvedBySmallOnes(t *testing.T) {
 }
 
 // TestNothingStaysReserved: whatever ends a call, its reservation ends with it.
+func TestACallThatLeftOrWentElsewhereKeepsNoPlaceForItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := quota.Config{TPM: 60_000, Share: 1, Accounting: "openai"}
+		c := route(metered("p", q, "k"))
+		c.Queue = admission.Config{MaxWait: 10 * time.Second}
+		w := build(t, c, "p")
+		if g := w.do(t.Context(), "chat", askFor(15_000)); g.status != 200 {
+			t.Fatal(g)
+		}
+		ctx, leave := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		defer leave()
+		_ = w.do(ctx, "chat", askFor(1400))
+		if g := w.do(t.Context(), "chat", askFor(100)); g.status != 200 || g.took != 0 {
+			t.Errorf("after one that left: %v, want it at once", g)
+		}
+
+		c = route(metered("p", q, "k"), metered("q", quota.Config{TPM: 600_000, Share: 1, Accounting: "openai"}, "l"))
+		c.Queue = admission.Config{MaxWait: 10 * time.Second}
+		w = build(t, c, "p", "q")
+		for _, size := range []int{15_000, 1400} { // the second goes to q: p has nothing for it
+			if g := w.do(t.Context(), "chat", askFor(size)); g.status != 200 || g.took != 0 {
+				t.Fatal(g)
+			}
+		}
+		time.Sleep(500 * time.Millisecond)
+		if g := w.do(t.Context(), "chat", askFor(100)); g.status != 200 || g.took != 0 {
+			t.Errorf("after one that went elsewhere: %v, want it at once", g)
+		}
+		if n := w.attempts("p"); n != 2 {
+			t.Errorf("p was asked %d times, want 2: the large call and the last", n)
+		}
+	})
+}
+
 func TestNothingStaysReserved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := quota.Config{RPM: 100_000, RPD: 1_000_000, TPM: 100_000_000, Accounting: "groq"}

@@ -263,6 +263,7 @@ func (in *incoming) ended(o call.Outcome, status int, source, reason string) {
 		in.place.LeaveAfter(in.used.Load())
 	}
 	in.settle()
+	in.yield()
 	if in.route != nil {
 		in.route.tally.calls.Add(1)
 		if o.Class == call.OK {

@@ -50,11 +50,11 @@ func (e *ClosedError) Error() string { return "dispatch: circuit open" }
 // returned, open or failed.
 type Scheduler[A any] struct {
 	// Try asks one upstream and reads up to the commit point. It returns an
-	// error when a gate refused and nothing was sent: ErrBusy, ErrIneligible or
-	// a *ClosedError. open reports that the answer may be shown; otherwise the
-	// outcome says how the attempt failed. n is the attempt's number in the
-	// call, first whether it is the call's first on this target. force asks
-	// ramping breakers to admit.
+	// error when a gate refused and nothing was sent: ErrBusy, ErrIneligible, a
+	// *NoQuotaError or a *ClosedError. open reports that the answer may be
+	// shown; otherwise the outcome says how the attempt failed. n is the
+	// attempt's number in the call, first whether it is the call's first on
+	// this target. force asks ramping breakers to admit.
 	Try func(ctx context.Context, c *call.Call, u call.Upstream, n int, first, force bool) (a A, open bool, o call.Outcome, err error)
 
 	// Key picks a usable key; see target.Pool.Key.

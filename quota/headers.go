@@ -6,9 +6,11 @@ import (
 	"time"
 )
 
-// Headers takes what an answer's headers say of the limits. It can only make the
-// Account more careful. What is negative, no number or contradicts itself is
-// unknown, and an answer to an older request than the last one read says nothing.
+// Headers takes what an answer's headers say of the limits, before End. It never
+// raises what is left, nor a limit above the configured one; a lower limit stands
+// until a later answer names another. What is negative, no number or contradicts
+// itself is unknown, and an answer to an older request than the last one read says
+// nothing.
 func (r *Reservation) Headers(h http.Header) {
 	a := r.account
 	if a == nil {
