@@ -6,7 +6,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"strconv"
 	"testing"
 )
 
@@ -38,8 +37,6 @@ func exitCode(err error) int {
 }
 
 func attacking() bool { return os.Getenv(everything) != "" }
-
-func itoa(n int) string { return strconv.Itoa(n) }
 
 // asTimeout reports whether a read ended because nothing came in time.
 func asTimeout(err error, as *net.Error) bool { return errors.As(err, as) && (*as).Timeout() }

@@ -194,7 +194,9 @@ func TestS11NoSecretIsLoggedWhateverGoesWrong(t *testing.T) {
 			w.Header().Set("Content-Type", "application/json")
 			_, _ = io.WriteString(w, `{"object":"chat.completion","model":"`+providerKey()+`","choices":[{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}]}`)
 		},
-		func(w http.ResponseWriter, r *http.Request) { http.Error(w, r.Header.Get("Authorization"), 401) }, // last: it pauses the key
+		func(w http.ResponseWriter, r *http.Request) {
+			http.Error(w, r.Header.Get("Authorization"), http.StatusUnauthorized)
+		}, // last: it pauses the key
 	} {
 		v.be(answer)
 		for _, streamed := range []bool{false, true} {
@@ -283,7 +285,7 @@ func startCollector(t *testing.T) *collector {
 		c.came = append(c.came, string(body))
 		c.mu.Unlock()
 		r.Body = io.NopCloser(bytes.NewReader(body))
-		c.Sink.ServeHTTP(w, r)
+		c.ServeHTTP(w, r)
 	}))
 	t.Cleanup(c.Close)
 	return c
