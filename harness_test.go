@@ -241,6 +241,7 @@ func serveDirect(h http.Handler, req *http.Request) (*http.Response, error) {
 		stop := context.AfterFunc(req.Context(), func() { _ = r.CloseWithError(req.Context().Err()) })
 		return &http.Response{StatusCode: status, Header: d.header, Body: &directBody{r, stop}, ContentLength: -1, Request: req}, nil
 	case <-req.Context().Done():
+		_ = r.CloseWithError(req.Context().Err()) // who writes to nobody would wait for ever
 		return nil, req.Context().Err()
 	}
 }
