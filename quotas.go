@@ -199,8 +199,7 @@ func (l *ledger) keep(posts map[string]*post) {
 
 // need is what the call asks of a quota.
 func (in *incoming) need() quota.Need {
-	r := &in.Request
-	return quota.Need{Input: r.InputTokens, MaxTokens: r.MaxTokens, Choices: r.Choices, Mute: !in.guarded || in.Op == call.OpEmbeddings}
+	return quota.NeedOf(in.Op, &in.Request)
 }
 
 // spends reports whether a call counts against what a target's keys may spend:

@@ -458,7 +458,7 @@ func (s *sending) end(o call.Outcome) {
 	p.release(in.body != nil)
 	in.house.memory.pool.Report(s.upstream, o)
 	if s.first && o.Class == call.OK {
-		p.budget.Success(in.Request.Tokens())
+		p.budget.Success(in.Tokens())
 	}
 	p.count(o.Class)
 	t := s.upstream.Target

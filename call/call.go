@@ -55,16 +55,6 @@ func (r *Request) Offer(tools Value) {
 	})
 }
 
-// Tokens estimates what one billed attempt costs in tokens: the input and the
-// output reserved (1,024 when the request names no limit).
-func (r *Request) Tokens() int {
-	out := r.MaxTokens
-	if out <= 0 {
-		out = 1024
-	}
-	return r.InputTokens + out*max(1, r.Choices)
-}
-
 // Call is one thing a user asked for: it may take several attempts. It is made
 // by the front door and not changed afterwards, except Attempts and friends on
 // the dispatch state. It is safe for concurrent reading.

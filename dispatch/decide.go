@@ -122,7 +122,7 @@ func repeatable(c *call.Call, o call.Outcome) bool {
 // affordable returns how many more attempts keep the call within its token
 // multiplier, should each of them be billed.
 func (s *Scheduler[A]) affordable(c *call.Call, st *State[A]) int {
-	estimate := c.Request.Tokens()
+	estimate := c.Tokens()
 	if st.billed == 0 || s.TokenMultiplier <= 0 || estimate <= 0 {
 		return s.MaxAttempts
 	}
@@ -176,7 +176,7 @@ func (s *Scheduler[A]) otherKey(c *call.Call, st *State[A], l *lane, o call.Outc
 	if _, _, ok := s.Key(c, l.target, l.model, l.tried); !ok || len(l.tried) == 0 {
 		return false
 	}
-	refund, denied := s.Withdraw(l.target, l.model, c.Request.Tokens(), o.Billed() != call.BilledNo)
+	refund, denied := s.Withdraw(l.target, l.model, c.Tokens(), o.Billed() != call.BilledNo)
 	if denied != "" {
 		return false
 	}
@@ -218,7 +218,7 @@ func (s *Scheduler[A]) repeat(c *call.Call, st *State[A], l *lane, o call.Outcom
 	if o.HasWait && o.Wait > s.MaxWait || !c.CommitBy.IsZero() && time.Until(c.CommitBy) <= delay+s.Typical(l.target, l.model) {
 		return noTime
 	}
-	refund, denied := s.Withdraw(l.target, l.model, c.Request.Tokens(), o.Billed() != call.BilledNo)
+	refund, denied := s.Withdraw(l.target, l.model, c.Tokens(), o.Billed() != call.BilledNo)
 	if denied != "" {
 		return denied
 	}

@@ -254,7 +254,7 @@ func (s *Scheduler[A]) ask(ctx context.Context, c *call.Call, st *State[A], l *l
 		return true
 	}
 	if o.Billed() != call.BilledNo {
-		st.billed += c.Request.Tokens()
+		st.billed += c.Tokens()
 	}
 	step.Decision = s.decide(c, st, l, o)
 	st.Steps = append(st.Steps, step)
@@ -269,7 +269,7 @@ func (s *Scheduler[A]) takeUp(c *call.Call, st *State[A]) {
 	if l == nil || l.over {
 		return
 	}
-	refund, denied := s.Withdraw(l.target, l.model, c.Request.Tokens(), st.out.Billed() != call.BilledNo)
+	refund, denied := s.Withdraw(l.target, l.model, c.Tokens(), st.out.Billed() != call.BilledNo)
 	if denied == "" {
 		st.paid = refund
 		st.plan(l, 0)

@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/holdfast-gateway/holdfast/call"
 )
 
 // maxHold is the longest time a 429 keeps the buckets shut: they are a minute
@@ -151,7 +153,7 @@ func (a *Account) expected(n Need) int64 {
 	most := n.most()
 	guess := most
 	if most == 0 {
-		guess = int64(min(a.c.MaxOutput, 1024)) * int64(max(1, n.Choices))
+		guess = n.together(int64(min(a.c.MaxOutput, call.UnnamedOutput)))
 	}
 	mode := a.c.Reserve
 	if mode == "" && (a.kind.Hold == HoldNothing || a.kind.Weight > 1) {

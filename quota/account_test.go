@@ -718,6 +718,23 @@ func TestUsageThatCannotBeIsNotBelieved(t *testing.T) {
 	})
 }
 
+func TestNoRequestTakesLessThanNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, name := range Accountings() {
+			for _, n := range []Need{{Input: 1 << 62, MaxTokens: 1<<53 - 1, Choices: 1<<53 - 1}, {Input: -5, MaxTokens: 1<<62 + 1, Choices: 2}, {Choices: 1<<53 - 1}} {
+				a := still(Config{TPM: 60_000, ITPM: 60_000, OTPM: 60_000, Accounting: name, Share: 1})
+				before := a.Levels()
+				_, _ = a.Take(n, Waiter{}, &Reservation{})
+				for i, l := range a.Levels() {
+					if l.Left > before[i].Left || l.Reserved < 0 {
+						t.Errorf("%s: %+v made %+v of %+v", name, n, l, before[i])
+					}
+				}
+			}
+		}
+	})
+}
+
 func TestTheLengthOfAnswersIsLearnt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := still(Config{OTPM: 6_000_000, Accounting: "anthropic", Share: 1})

@@ -1,6 +1,10 @@
 package quota
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/holdfast-gateway/holdfast/call"
+)
 
 // Hold is what of an answer a provider counts when the request arrives, before
 // the answer exists.
@@ -152,17 +156,23 @@ type Need struct {
 	Thinks    bool // some of the output may be thought that nobody is shown
 }
 
+// NeedOf is what a request of an operation asks for, as call.Request.Expected has
+// it; where it names no limit the Account knows better what an answer takes.
+func NeedOf(op call.Op, r *call.Request) Need {
+	return Need{Input: r.InputTokens, MaxTokens: r.Most(), Choices: r.Choices, Mute: !op.Generates()}
+}
+
 // amounts are one call's shares of the limits.
 type amounts [dimensions]int64
 
 // held is what a request takes when it arrives, if output tokens are expected.
 // maxOutput is what counts as max_tokens where the request names none.
 func (a *Accounting) held(n Need, expected, maxOutput int64) amounts {
-	input, most := int64(max(0, n.Input)), n.most()
+	input, most := min(int64(max(0, n.Input)), beyond), n.most()
 	if n.Mute {
 		most, expected = 0, 0
 	} else if most == 0 && a.Hold == HoldSum {
-		most = maxOutput * int64(max(1, n.Choices))
+		most = n.together(maxOutput)
 	}
 	h := amounts{Requests: 1, Day: 1, Input: input, Output: expected}
 	used := input + int64(a.Weight)*expected
@@ -181,7 +191,17 @@ func (a *Accounting) held(n Need, expected, maxOutput int64) amounts {
 }
 
 // most is the output that the request allows; 0 unlimited.
-func (n Need) most() int64 { return int64(max(0, n.MaxTokens)) * int64(max(1, n.Choices)) }
+func (n Need) most() int64 { return n.together(int64(max(0, n.MaxTokens))) }
+
+// together is what all answers take if one takes so much. It stops far above any
+// limit, and below what a sum of such figures can be.
+func (n Need) together(one int64) int64 {
+	answers := int64(max(1, n.Choices))
+	if one > beyond/answers {
+		return beyond
+	}
+	return one * answers
+}
 
 // used is what a call took in the end.
 func (a *Accounting) used(held amounts, input, cached, output int64) amounts {

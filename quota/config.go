@@ -19,6 +19,7 @@ const (
 	DefaultMaxOutput = 4096
 
 	ceiling = 1_000_000_000_000 // tokens a minute: more is a mistake of units
+	beyond  = 100 * ceiling     // what a request asks for is not counted further
 )
 
 // Config says what one key may spend on one model. The zero value limits nothing.

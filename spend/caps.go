@@ -41,7 +41,7 @@ func (c Config) Check(op call.Op, r *call.Request, body int64) error {
 		return over("max_choices", int64(r.Choices), int64(c.MaxChoices))
 	case c.MaxTools > 0 && r.Tools > c.MaxTools:
 		return over("max_tools", int64(r.Tools), int64(c.MaxTools))
-	case c.MaxTokens <= 0 || !generates(op):
+	case c.MaxTokens <= 0 || !op.Generates():
 		return nil
 	case r.MaxTokens == 0 && r.MaxNamed == 0:
 		return over("max_tokens", 0, int64(c.MaxTokens))
@@ -49,9 +49,4 @@ func (c Config) Check(op call.Op, r *call.Request, body int64) error {
 		return over("max_tokens", int64(max(r.MaxTokens, r.MaxNamed)), int64(c.MaxTokens))
 	}
 	return nil
-}
-
-// generates reports whether an operation has output that can be limited.
-func generates(op call.Op) bool {
-	return op == call.OpChat || op == call.OpResponses || op == call.OpMessages
 }

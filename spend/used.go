@@ -1,36 +1,11 @@
 package spend
 
-import (
-	"math"
+import "github.com/holdfast-gateway/holdfast/call"
 
-	"github.com/holdfast-gateway/holdfast/call"
-)
-
-// Estimate is what a call is expected to use: its input, and the output that it
-// allows (1,024 tokens where it names no limit) for each answer it asks for.
-// Embeddings have no output, and counting costs nothing.
+// Estimate is what a call is expected to use; see call.Request.Expected.
 func Estimate(op call.Op, r *call.Request) Tokens {
-	if op == call.OpCountTokens {
-		return Tokens{}
-	}
-	t := Tokens{Input: int64(r.InputTokens)}
-	if generates(op) {
-		one := output(r)
-		t.Output = int64(times(Money(one), int64(max(1, r.Choices))))
-	}
-	return t
-}
-
-// output returns the tokens that one answer may have.
-func output(r *call.Request) int64 {
-	most := max(r.MaxTokens, r.MaxNamed)
-	if most == math.MaxInt {
-		most = r.MaxTokens
-	}
-	if most <= 0 {
-		return 1024
-	}
-	return int64(most)
+	input, output := r.Expected(op)
+	return Tokens{Input: input, Output: output}
 }
 
 // Used is what an attempt used, and whether its provider reported what cannot
