@@ -69,9 +69,10 @@ const never = time.Duration(math.MaxInt64)
 // method may be called at any time, from any goroutine, in any order and more
 // than once; what makes no sense does nothing.
 //
-// Byte and Meaningful are made for every event of a stream: they note the time
-// and touch no timer. The timer finds out when it fires whether a clock has
-// expired, and else sets itself again for the earliest that still can.
+// Reading, Byte and Meaningful are made for every event of a stream: they note the
+// time, look at the clock only where it has gone on, and touch no timer. The timer
+// finds out when it fires whether a clock has expired, and else sets itself again
+// for the earliest that still can.
 type Clocks struct {
 	start  time.Time
 	cancel func(error)
@@ -81,12 +82,12 @@ type Clocks struct {
 	quiet  bool
 
 	mu     sync.Mutex
+	spoken bool // something meaningful has come
+	done   bool // expired or stopped
 	timer  *time.Timer
 	armed  time.Duration            // when the timer fires; all times count from start
-	since  [numClocks]time.Duration // when the clock began to count; never: it does not run
 	paused time.Duration            // when the caller stopped reading; never: it reads
-	spoken bool                     // something meaningful has come
-	done   bool                     // expired or stopped
+	since  [numClocks]time.Duration // when the clock began to count; never: it does not run
 }
 
 // Start starts the clocks of an attempt that is sent now: attempt, first_token,
@@ -164,7 +165,7 @@ func (c *Clocks) Byte() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.since[idle] != never {
-		c.since[idle] = c.now()
+		c.since[idle] = c.standing()
 	}
 }
 
@@ -176,7 +177,7 @@ func (c *Clocks) Meaningful() {
 	switch {
 	case c.over():
 	case c.spoken:
-		c.since[stall] = c.now()
+		c.since[stall] = c.standing()
 	default:
 		c.speak(c.now())
 	}
@@ -223,13 +224,17 @@ func (c *Clocks) Reading(reading bool) {
 		c.paused = now
 		return
 	}
+	sooner := false
 	for _, k := range [...]clock{idle, stall} {
 		if c.since[k] != never {
 			c.since[k] = now - max(0, c.paused-c.since[k])
+			sooner = sooner || c.limits[k] > 0 && c.since[k]+c.limits[k] < c.armed
 		}
 	}
 	c.paused = never
-	c.arm(now)
+	if sooner {
+		c.arm(now)
+	}
 }
 
 // Stop ends all clocks and frees the timer. It may be called twice.
@@ -243,6 +248,15 @@ func (c *Clocks) Stop() {
 }
 
 func (c *Clocks) now() time.Duration { return time.Since(c.start) }
+
+// standing is the time at which idle and stall stand: now, or since when the
+// caller has not read. Called under the lock.
+func (c *Clocks) standing() time.Duration {
+	if c.paused != never {
+		return c.paused
+	}
+	return c.now()
+}
 
 // change applies a change of what runs and sets the timer if that brought a
 // deadline nearer.
