@@ -14,8 +14,8 @@ import FakeTimers from '@sinonjs/fake-timers'
 import { readFileSync } from 'node:fs'
 
 // Not queueMicrotask: p-queue goes on to its next task in one, and a faked one
-// would wait for the next timer.
-const clock = FakeTimers.install({ now: 0, toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'Date'] })
+// would wait for the next timer. Not from 0 on: it takes 0 for the end of a window.
+const clock = FakeTimers.install({ now: Date.UTC(2026, 0, 1), toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'Date'] })
 const { default: PQueue } = await import('p-queue')
 
 let seed = 20261124 // mulberry32
