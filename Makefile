@@ -86,6 +86,10 @@ soak: build ## a million calls, streams, slow readers, traces, against bin/holdf
 	cd gateway && HOLDFAST_SOAK=1 HOLDFAST_BINARY=$(CURDIR)/bin/holdfast SOAK_OUT=$(SOAK_OUT) SOAK_REQUESTS=$(SOAK_REQUESTS) \
 		SOAK_MINUTES=$(SOAK_MINUTES) SOAK_SPEED=$(SOAK_SPEED) go test -v -count=1 -timeout 90m -run '$(SOAK)' ./soak
 
+.PHONY: golden
+golden: ## record again what opossum, p-queue, p-retry, rate-limiter-flexible and backoff do (npm, python3)
+	@scripts/golden
+
 .PHONY: lint
 lint: ## golangci-lint with .golangci.yml (downloads it on first use)
 	@status=0; for m in $(MODULES); do echo "lint $$m"; \

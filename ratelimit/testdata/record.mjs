@@ -2,6 +2,7 @@
 // timers, for random schedules with a fixed seed. Run it in a folder with
 //   npm install rate-limiter-flexible@11.4.0 @sinonjs/fake-timers@15.5.0
 //   node record.mjs > rate-limiter-flexible.json
+// or `make golden` for all recordings.
 import FakeTimers from '@sinonjs/fake-timers'
 import { readFileSync } from 'node:fs'
 import rlf from 'rate-limiter-flexible'
@@ -36,4 +37,13 @@ for (let i = 0; i < 60; i++) {
 clock.uninstall()
 const version = (name) => JSON.parse(readFileSync(`node_modules/${name}/package.json`)).version
 const lines = traces.map((t) => JSON.stringify(t)).join(',\n')
-console.log(`{"recorded":{"rate-limiter-flexible":"${version('rate-limiter-flexible')}","@sinonjs/fake-timers":"${version('@sinonjs/fake-timers')}","node":"${process.version}"},\n"traces":[\n${lines}\n]}`)
+// The names that a migration guide must know, as the package declares them.
+const types = readFileSync('node_modules/rate-limiter-flexible/types.d.ts', 'utf8')
+const unique = (list) => [...new Set(list)].sort()
+const interfaces = [...types.matchAll(/^interface \w*Opt\w*[^{]*\{\n([^]*?)^\}/gm)].map((m) => m[1])
+const names = {
+  options: unique(interfaces.flatMap((body) => [...body.matchAll(/^ {4}(\w+)\??[:(]/gm)].map((m) => m[1]))),
+  members: unique([...types.match(/class RateLimiterAbstract \{([^]*?)^\}/m)[1].matchAll(/^ {4}(\w+)\(/gm)].map((m) => m[1]).filter((n) => n !== 'constructor')),
+  classes: unique([...types.matchAll(/^export class (\w+)/gm)].map((m) => m[1]))
+}
+console.log(`{"recorded":{"rate-limiter-flexible":"${version('rate-limiter-flexible')}","@sinonjs/fake-timers":"${version('@sinonjs/fake-timers')}","node":"${process.version}"},\n"names":${JSON.stringify(names)},\n"traces":[\n${lines}\n]}`)
