@@ -333,6 +333,15 @@ func (h *house) find(name, model string) *route {
 	return nil
 }
 
+// ToolAt names the route whose tool stands at a path, "" for none: a call there
+// goes to it and to no other route.
+func (t *Transport) ToolAt(path string) string {
+	if r, _ := t.house.Load().mounted(path); r != nil {
+		return r.Name
+	}
+	return ""
+}
+
 // mounted returns the route of the tool that stands at a path, and the part of
 // the path that says so; nil for none. A path that climbs is nobody's.
 func (h *house) mounted(asked string) (found *route, prefix string) {

@@ -23,7 +23,8 @@ type ClientKey struct {
 	Tenant string `yaml:"tenant"`
 
 	// Routes are those that the key may use; default all. A key with routes or
-	// models cannot be used on paths that are not routed by a model.
+	// models cannot be used on paths that are not routed by a model, but for the
+	// tools whose routes it names here.
 	Routes []string `yaml:"routes"`
 
 	// Models are the names that the key may ask for; * stands for any text.

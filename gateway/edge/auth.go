@@ -114,10 +114,17 @@ func unauthorized(err error) *call.Problem {
 
 // permitted binds the caller to the route that was checked, so that what was
 // allowed is what happens, also when the configuration changes in between. A key
-// with limits reaches only what a route takes by its model: paths that are not
-// read could be anything.
+// with limits reaches only what a route takes by its model, and the tools of the
+// routes it names: other paths that are not read could be anything.
 func (h *Handler) permitted(who *caller, r *http.Request, content []byte) *call.Problem {
 	if !who.known || !who.Limited() {
+		return nil
+	}
+	if tool := h.config.Tool(r.URL.Path); tool != "" {
+		if !who.MayTool(tool) {
+			return &call.Problem{Reason: call.ReasonUnknownRoute, Message: "This key may not use the tool that stands at this path."}
+		}
+		who.route = tool
 		return nil
 	}
 	model := modelOf(r, content)

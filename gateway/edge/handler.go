@@ -41,6 +41,9 @@ type Config struct {
 	// Route names the route that takes a model, "" for none; for keys that may not
 	// use everything. nil: no route does.
 	Route func(model string) string
+	// Tool names the route whose tool stands at a path, "" for none; for the same
+	// keys. nil: no tool stands anywhere.
+	Tool func(path string) string
 
 	// Proxies are the networks of the proxies whose X-Forwarded-For and Forwarded
 	// are believed. nil: nobody's.
@@ -87,6 +90,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Proxies == nil {
 		c.Proxies = func() []netip.Prefix { return nil }
+	}
+	if c.Tool == nil {
+		c.Tool = func(string) string { return "" }
 	}
 	if c.Route == nil {
 		c.Route = func(string) string { return "" }

@@ -43,7 +43,7 @@ func sameOrigin(r *http.Request) bool {
 
 // tunnel joins the caller's connection with one to the provider. It has the
 // caller's authentication, one permit and one attempt; its bytes are not read, so
-// a key that may not use everything has none.
+// a key that may not use everything has none, but to a tool of its own.
 func (h *Handler) tunnel(out *reply, r *http.Request) {
 	if problem := h.permitted(&out.who, r, nil); problem != nil {
 		h.refuse(out, r, *problem)

@@ -12,6 +12,7 @@ import (
 	"crypto/subtle"
 	"encoding/hex"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -74,6 +75,10 @@ func (k Key) May(route, model string) bool {
 	return allowed(k.Routes, func(r string) bool { return r == route }) &&
 		allowed(k.Models, func(pattern string) bool { return call.Matches(pattern, model) })
 }
+
+// MayTool reports whether the key may call the tool of a route. Nobody reads what a
+// tool is asked, so a key with limits has to name the route.
+func (k Key) MayTool(route string) bool { return !k.Limited() || slices.Contains(k.Routes, route) }
 
 func allowed(list []string, fits func(string) bool) bool {
 	for _, one := range list {

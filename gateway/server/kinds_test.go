@@ -2,10 +2,12 @@ package server_test
 
 import (
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 
+	"github.com/holdfast-gateway/holdfast/gateway/keys"
 	"github.com/holdfast-gateway/holdfast/gateway/server"
 	"github.com/holdfast-gateway/holdfast/sim"
 )
@@ -58,6 +60,54 @@ func TestKindsAreReachedByModelAndByPath(t *testing.T) {
 	for name, v := range vendors {
 		if n := v.Counts().Stray; n > 0 {
 			t.Errorf("%d credentials went astray to %s", n, name)
+		}
+	}
+}
+
+// TestAKeyReachesTheToolsOfItsRoutesAndNoOther: a tool's path says nothing of what
+// is asked, so that a key with limits has to name the tool's route.
+func TestAKeyReachesTheToolsOfItsRoutesAndNoOther(t *testing.T) {
+	seen := make(chan string, 16)
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { seen <- r.URL.Path }))
+	t.Cleanup(upstream.Close)
+	secret := func(name string) string { return "hfk_0123456789_" + name }
+	file := strings.ReplaceAll(kindsFile, "TOOL", upstream.URL)
+	file = strings.NewReplacer("AZURE", upstream.URL, "GROQ", upstream.URL).Replace(file)
+	file += "  news: {match: {path: /tools/news}, targets: [{target: weather/*, name: news}]}\nkeys:\n"
+	for name, rights := range map[string]string{
+		"all": "", "named": ", routes: [weather]", "both": ", routes: [weather], models: [gpt-4o]", "models": `, models: ["*"]`, "chat": ", routes: [chat]",
+	} {
+		file += fmt.Sprintf("  %s: {sha256: %q%s}\n", name, keys.DigestOf(secret(name)), rights)
+	}
+	g := start(t, file, server.Options{})
+	defer g.finish()
+	const weather, news = "/tools/weather/berlin", "/tools/news/today"
+	for _, c := range []struct {
+		key, path string
+		want      int
+	}{
+		{"all", weather, 200}, {"named", weather, 200}, {"both", weather, 200}, {"models", weather, 404}, {"chat", weather, 404},
+		{"all", news, 200}, {"named", news, 404}, {"both", news, 404},
+		{"named", "/tools/weather/v1/chat/completions", 200}, {"chat", "/tools/weather/v1/chat/completions", 404},
+		{"named", "/tools/weather/../news/today", 404}, {"named", "/tools/weatherman", 404}, {"named", "/v1/files", 404},
+	} {
+		req, err := http.NewRequest(http.MethodPost, "http://"+g.Addr(), strings.NewReader(`{"model":"gpt-4o"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.URL.Path = c.path
+		req.Header.Set("Authorization", "Bearer "+secret(c.key))
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		reached := len(seen) > 0
+		for len(seen) > 0 {
+			<-seen
+		}
+		if resp.StatusCode != c.want || reached != (c.want == 200) {
+			t.Errorf("%s at %s: %d, want %d (reached the tool: %t)", c.key, c.path, resp.StatusCode, c.want, reached)
 		}
 	}
 }

@@ -180,6 +180,7 @@ func (s *Server) Start() error {
 	door := edge.New(edge.Config{
 		Transport: s.transport, Keys: s.clientKeys, Models: s.models,
 		Route: func(model string) string { return s.current.Load().file.RouteFor(model) },
+		Tool:  s.transport.ToolAt,
 		Log:   s.log, Record: s.recorder.Record,
 		MaxBody: func() int64 { return int64(s.current.Load().file.MaxBody) },
 		Secrets: s.untold,
