@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/holdfast-gateway/holdfast/admission"
+	"github.com/holdfast-gateway/holdfast/call"
 	"github.com/holdfast-gateway/holdfast/spend"
 )
 
@@ -43,6 +44,48 @@ func (in *incoming) Needs() (least time.Duration) {
 		}
 	}
 	return least
+}
+
+// Rests returns for how long no target can take the call because its provider
+// said so; 0 when one can, or nobody knows.
+func (in *incoming) Rests() (least time.Duration) {
+	some := false
+	for _, t := range in.state.Targets {
+		p := in.route.byTarget[t]
+		if ok, _ := p.breaker(in.model(t)).Peek(); !ok {
+			continue // nobody waits for it
+		}
+		if rest := in.resting(p, in.model(t)); !some || rest < least {
+			least, some = rest, true
+		}
+	}
+	return least
+}
+
+// resting is how long a target's keys rest: the key that does so shortest, and
+// the quota that is shut shortest.
+func (in *incoming) resting(p *post, model string) time.Duration {
+	var others []*call.Key
+	shut := time.Duration(-1)
+	look := func(k *call.Key) {
+		if in.spends(p) {
+			if hold := p.account(k, model).Rests(); shut < 0 || hold < shut {
+				shut = hold
+			}
+		}
+	}
+	if len(p.target.Keys) == 0 {
+		look(nil)
+	}
+	for i := range p.target.Keys {
+		if k := &p.target.Keys[i]; in.pinKey == "" || in.pinKey == k.Name {
+			look(k)
+		} else {
+			others = append(others, k)
+		}
+	}
+	_, pause, _ := in.house.memory.pool.Key(p.target, model, others)
+	return max(pause, shut, 0)
 }
 
 // Queue moves the waiting room of a route by hand: action is "pause" (nobody goes

@@ -62,8 +62,8 @@ type Ticket struct {
 	// that is known beforehand; less than 1 means 1. Place.LeaveAfter corrects it.
 	Cost int64
 
-	// Call is asked, if the call must wait, how long it will need then; nil:
-	// nobody knows.
+	// Call is asked, if the call must wait, for how long, and how long it will
+	// need then; nil: nobody knows.
 	Call Estimator
 
 	// Waited is the time the call has already spent in the room. It counts
@@ -71,10 +71,18 @@ type Ticket struct {
 	Waited time.Duration
 }
 
-// Estimator knows how long a call needs before it meets its deadline once it is
-// inside; 0 when it does not know. It is asked with no lock of the Door held and
-// must not block.
-type Estimator interface{ Needs() time.Duration }
+// Estimator knows what is to come for a call that must wait. It is asked with no
+// lock of the Door held and must not block.
+type Estimator interface {
+	// Needs returns how long the call needs before it meets its deadline once it
+	// is inside; 0 when that is not known.
+	Needs() time.Duration
+
+	// Rests returns for how long nobody can take the call because all that could
+	// rest until a known moment; 0 when somebody does not, or that is not known.
+	// Such a time says nothing about how fast the line moves.
+	Rests() time.Duration
+}
 
 // NewDoor returns an open door. c should have been validated; its zero fields
 // mean their defaults. The route is used in errors.
@@ -104,8 +112,8 @@ func (d *Door) EnterAs(ctx context.Context, p *Place, t Ticket) error {
 	if d.walkIn(p, t) {
 		return nil
 	}
-	if t.Call != nil && !t.CommitBy.IsZero() {
-		p.budget = min(p.budget, t.Waited+time.Until(t.CommitBy)-t.Call.Needs())
+	if t.Call != nil {
+		p.consult(t)
 	}
 	left, err := d.queue(p)
 	if err != nil {
@@ -293,6 +301,7 @@ func (d *Door) join(p *Place, now time.Time) {
 	d.waiting++
 	if !d.paused { // a pause says nothing about the pace
 		d.pace.begin(now)
+		d.pace.rest(now, p.rests)
 	}
 }
 

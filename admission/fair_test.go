@@ -285,6 +285,74 @@ func TestTheRoomServesAllSoonAfterAnOverload(t *testing.T) {
 type needs time.Duration
 
 func (n needs) Needs() time.Duration { return time.Duration(n) }
+func (n needs) Rests() time.Duration { return 0 }
+
+// resting is a call whose targets all rest until then.
+type resting time.Time
+
+func (r resting) Needs() time.Duration { return 0 }
+func (r resting) Rests() time.Duration { return max(0, time.Until(time.Time(r))) }
+
+func TestWhoMeetsARestThatEndsInTimeWaitsForItsEnd(t *testing.T) {
+	inBubble("it ends in time", t, func(t *testing.T) {
+		d := newDoor(admission.Config{MaxWait: 2 * time.Second})
+		key := newTarget(d, 0)
+		end := time.Now().Add(1500 * time.Millisecond)
+		ticket := admission.Ticket{Ready: key.ready, Call: resting(end)}
+		var all []*caller
+		for range 60 { // one each 20 ms, to 300 ms before the end
+			all = append(all, enter(d, ticket))
+			time.Sleep(20 * time.Millisecond)
+		}
+		for i, c := range all {
+			if !c.waiting() {
+				t.Fatalf("call %d was sent away (%v) although the rest ends before its time does", i+1, c.err)
+			}
+		}
+		time.Sleep(time.Until(end))
+		key.release(1000)
+		time.Sleep(100 * time.Millisecond)
+		for _, c := range all {
+			wantIn(t, c)
+		}
+	})
+	inBubble("it ends too late", t, func(t *testing.T) {
+		d := newDoor(admission.Config{MaxWait: 2 * time.Second})
+		key := newTarget(d, 0)
+		ticket := admission.Ticket{Ready: key.ready, Call: resting(time.Now().Add(10 * time.Second))}
+		for range 8 {
+			enter(d, ticket)
+		}
+		ninth := enter(d, ticket)
+		synctest.Wait()
+		refused := wantRefused(t, ninth, admission.ErrTimeout, admission.ReasonTimeout)
+		if refused.RetryAfter != 10*time.Second || ninth.after != 0 {
+			t.Errorf("refused after %s, to come again in %s; want at once, in 10s", ninth.after, refused.RetryAfter)
+		}
+		time.Sleep(3 * time.Second) // the others give up
+	})
+}
+
+func TestARestDoesNotMakeALineLookSlow(t *testing.T) {
+	inBubble("", t, func(t *testing.T) {
+		d := newDoor(admission.Config{MaxWait: 4 * time.Second})
+		key := newTarget(d, 0)
+		end := time.Now().Add(3 * time.Second)
+		for range 40 {
+			enter(d, admission.Ticket{Ready: key.acquire, Call: resting(end)})
+		}
+		time.Sleep(3 * time.Second)
+		for range 5 { // from now on one goes in every 20 ms
+			key.release(1)
+			time.Sleep(20 * time.Millisecond)
+		}
+		late := enter(d, admission.Ticket{Ready: key.acquire})
+		if !late.waiting() {
+			t.Errorf("a newcomer was sent away (%v) from a line of 35 that moves by 50 a second", late.err)
+		}
+		time.Sleep(5 * time.Second) // the others give up
+	})
+}
 
 func TestACallWaitsOnlyAsLongAsItsDeadlineCanStillBeMet(t *testing.T) {
 	for _, c := range []struct {

@@ -72,12 +72,13 @@ func (d *Door) evict(p *Place, now time.Time) {
 // for something else. And a class of which nobody waits may send one: its share
 // of the calls that go in begins to count when somebody is there to take it.
 // While a queue stands it takes fewer: of those that are served newest first, all
-// but a few would wait in vain.
+// but a few would wait in vain. A rest whose end is known is part of its wait, and
+// no reason to think that the line is slow.
 func (d *Door) hopeless(now time.Time, p *Place) bool {
 	if d.waiting == 0 || d.open() && d.waiting < window || d.lanes[p.class.index()].waiting == 0 && p.class.share() > 0 {
 		return false
 	}
-	most := p.left()
+	most := p.left() - p.rest(now)
 	if f := d.lanes[p.class.index()].byTenant[p.tenant]; f != nil && f.stands(now, &d.c) {
 		most /= 4
 	}
@@ -98,6 +99,6 @@ func (d *Door) place(p *Place) int {
 }
 
 func (d *Door) refusal(now time.Time, p *Place, reason string, kind error) *Error {
-	wait := d.pace.wait(now, d.place(p), d.running)
+	wait := max(d.pace.wait(now, d.place(p), d.running), p.rest(now))
 	return &Error{Route: d.route, Reason: reason, RetryAfter: min(max(wait, time.Second), time.Minute), kind: kind}
 }

@@ -14,6 +14,7 @@ const memory = 10 * time.Second
 type pace struct {
 	since time.Time // up to when busy is counted, or when the last line ended
 	line  bool      // somebody waits
+	rests time.Time // nobody can go in before; zero: somebody could
 	busy  float64   // seconds with a line
 	moved float64   // calls that went in from it
 }
@@ -34,17 +35,32 @@ func (p *pace) end(now time.Time) {
 	p.line = false
 }
 
+// rest says that one of those that wait cannot go in before then. It counts for all
+// of them until one does.
+func (p *pace) rest(now, until time.Time) {
+	p.pass(now)
+	if until.After(p.rests) {
+		p.rests = until
+	}
+}
+
 // admitted says that one call went in from the line.
 func (p *pace) admitted(now time.Time) {
 	p.pass(now)
 	p.moved++
+	p.rests = time.Time{}
 }
 
-// pass counts the time since the last look, if somebody waited.
+// pass counts the time since the last look, if somebody waited who could go in.
 func (p *pace) pass(now time.Time) {
-	if p.line {
-		p.busy += p.fade(now)
+	if !p.line {
+		return
 	}
+	seconds := p.fade(now)
+	if rested := p.rests.Sub(now).Seconds(); rested > -seconds { // in part, or still
+		seconds = max(0, -rested)
+	}
+	p.busy += seconds
 }
 
 func (p *pace) fade(now time.Time) (seconds float64) {

@@ -29,6 +29,7 @@ type Place struct {
 	since   time.Time     // waiting since
 	waited  time.Duration // before since
 	budget  time.Duration // for all its waits
+	rests   time.Time     // nobody can take it before, as far as is known
 }
 
 type placeState uint8
@@ -108,6 +109,19 @@ func (d *Door) rejoin(p *Place, ready func() bool) (left time.Duration, err erro
 	d.join(p, now)
 	return p.left(), nil
 }
+
+// consult asks what is to come for a call that must wait.
+func (p *Place) consult(t Ticket) {
+	if !t.CommitBy.IsZero() {
+		p.budget = min(p.budget, t.Waited+time.Until(t.CommitBy)-t.Call.Needs())
+	}
+	if rest := t.Call.Rests(); rest > 0 {
+		p.rests = time.Now().Add(rest)
+	}
+}
+
+// rest returns for how long nobody can take p.
+func (p *Place) rest(now time.Time) time.Duration { return max(0, p.rests.Sub(now)) }
 
 // left returns what remains of the time p may wait.
 func (p *Place) left() time.Duration { return p.budget - p.waited }

@@ -123,6 +123,13 @@ func (a *Account) Ready(n Need, who Waiter) (wait time.Duration, err error) {
 	return wait, err
 }
 
+// Rests returns how long nothing may go because a 429 said so; 0: it may.
+func (a *Account) Rests() time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return max(0, a.hold-time.Since(a.origin))
+}
+
 // ask says whether a request may go, and what it takes.
 func (a *Account) ask(now time.Duration, n Need, who Waiter) (held amounts, wait time.Duration, err error) {
 	wait = max(0, a.hold-now)
