@@ -18,10 +18,12 @@ const (
 	mostHeadroom  = 128 << 20
 )
 
-// Collections that follow each other faster than often are given more headroom,
-// and slower ones than seldom less.
+// Where several collections in a row come faster than often there is more headroom,
+// and where one comes slower than seldom less. One fast one says little: the first
+// ones of a process do, and those that somebody asked for.
 const (
 	often  = 500 * time.Millisecond
+	inARow = 4
 	seldom = 4 * time.Second
 )
 
@@ -31,12 +33,12 @@ func paceCollector() {
 	if os.Getenv("GOGC") != "" {
 		return
 	}
-	set, headroom, last := 100, leastHeadroom, time.Now()
+	set, room, last := 100, headroom{size: leastHeadroom}, time.Now()
 	var pace func()
 	pace = func() { // runs after each collection
-		headroom = nextHeadroom(headroom, time.Since(last))
+		room.collected(time.Since(last))
 		last = time.Now()
-		if now := percent(liveHeap(), headroom); now > set+set/8 || now < set-set/8 {
+		if now := percent(liveHeap(), room.size); now > set+set/8 || now < set-set/8 {
 			set = now
 			debug.SetGCPercent(set)
 		}
@@ -45,16 +47,23 @@ func paceCollector() {
 	afterCollection(pace)
 }
 
-// nextHeadroom is the headroom after a collection that came so long after the one
-// before it.
-func nextHeadroom(now int, after time.Duration) int {
-	switch {
-	case after < often:
-		return min(2*now, mostHeadroom)
-	case after > seldom:
-		return max(now/2, leastHeadroom)
+// headroom is what may be allocated until the next collection.
+type headroom struct {
+	size int // bytes
+	fast int // collections in a row that came fast
+}
+
+// collected takes note of a collection that came so long after the one before it.
+func (h *headroom) collected(after time.Duration) {
+	if h.fast++; after >= often {
+		h.fast = 0
 	}
-	return now
+	switch {
+	case h.fast == inARow:
+		h.size, h.fast = min(2*h.size, mostHeadroom), 0
+	case after > seldom:
+		h.size = max(h.size/2, leastHeadroom)
+	}
 }
 
 // afterCollection calls f when the collector has run once more.

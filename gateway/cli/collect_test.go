@@ -16,16 +16,21 @@ func TestASmallHeapIsCollectedSeldom(t *testing.T) {
 }
 
 func TestABusyHeapIsGivenMoreRoomAndAnIdleOneGivesItBack(t *testing.T) {
-	room := leastHeadroom
-	for _, step := range []struct {
+	room := headroom{size: leastHeadroom}
+	for i, step := range []struct {
+		times int
 		after time.Duration
 		want  int
 	}{
-		{time.Second, 32 << 20}, {time.Millisecond, 64 << 20}, {time.Second, 64 << 20}, {time.Millisecond, 128 << 20},
-		{time.Millisecond, 128 << 20}, {time.Minute, 64 << 20}, {2 * time.Minute, 32 << 20}, {2 * time.Minute, 32 << 20},
+		{3, time.Millisecond, 32 << 20}, {1, time.Second, 32 << 20}, {3, time.Millisecond, 32 << 20}, {1, time.Millisecond, 64 << 20},
+		{9, time.Second, 64 << 20}, {4, time.Millisecond, 128 << 20}, {20, time.Millisecond, 128 << 20},
+		{1, time.Minute, 64 << 20}, {1, time.Minute, 32 << 20}, {9, time.Minute, 32 << 20},
 	} {
-		if room = nextHeadroom(room, step.after); room != step.want {
-			t.Fatalf("after %s: %d bytes, want %d", step.after, room, step.want)
+		for range step.times {
+			room.collected(step.after)
+		}
+		if room.size != step.want {
+			t.Fatalf("step %d, %d collections after %s each: %d bytes, want %d", i, step.times, step.after, room.size, step.want)
 		}
 	}
 }
