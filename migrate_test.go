@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"os"
+	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -159,4 +161,67 @@ func TestWindowsDifferFromPQueueWhereTheyMeanTo(t *testing.T) {
 	if explained != len(meant) {
 		t.Errorf("%d of %d differences recorded", explained, len(meant))
 	}
+}
+
+// migrations are the sections of the page, with the recordings that name what
+// each library has.
+var migrations = map[string]string{
+	"opossum 9":                "breaker/testdata/opossum.json",
+	"p-queue 9":                "admission/testdata/p-queue.json",
+	"p-retry 7":                "retry/testdata/p-retry.json",
+	"rate-limiter-flexible 11": "ratelimit/testdata/rate-limiter-flexible.json",
+	"backoff 2.2.1 for Python": "retry/testdata/backoff.json",
+}
+
+func TestEveryOptionOfTheLibrariesHasAHome(t *testing.T) {
+	for _, missing := range homeless(t, string(read(t, os.DirFS("."), "docs/how-to/migrate.md"))) {
+		t.Errorf("docs/how-to/migrate.md: %s is not in the first column of any table", missing)
+	}
+}
+
+func TestAnOptionThatThePageForgetsIsReported(t *testing.T) {
+	page := string(read(t, os.DirFS("."), "docs/how-to/migrate.md"))
+	forgets := strings.Replace(page, "`allowWarmUp` |", "`warm` |", 1)
+	if got := homeless(t, forgets); !slices.Equal(got, []string{"opossum 9: options allowWarmUp"}) {
+		t.Errorf("got %q", got)
+	}
+}
+
+// homeless returns the names in the recordings that no table of their section
+// has in its first column.
+func homeless(t *testing.T, page string) (missing []string) {
+	t.Helper()
+	for title, file := range migrations {
+		var r struct{ Names map[string][]string }
+		if err := json.Unmarshal(read(t, os.DirFS("."), file), &r); err != nil || len(r.Names) == 0 {
+			t.Fatalf("%s: %d kinds of names: %v", file, len(r.Names), err)
+		}
+		there := firstColumns(page, title)
+		for kind, names := range r.Names {
+			for _, name := range names {
+				if !there[name] {
+					missing = append(missing, title+": "+kind+" "+name)
+				}
+			}
+		}
+	}
+	slices.Sort(missing)
+	return missing
+}
+
+var codeSpan = regexp.MustCompile("`([^`]+)`")
+
+// firstColumns returns the code spans in the first columns of a section's tables.
+func firstColumns(page, title string) map[string]bool {
+	_, section, _ := strings.Cut(page, "\n## "+title+"\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	names := map[string]bool{}
+	for line := range strings.Lines(section) {
+		if cells := strings.Split(line, "|"); len(cells) > 2 && cells[0] == "" {
+			for _, span := range codeSpan.FindAllStringSubmatch(cells[1], -1) {
+				names[span[1]] = true
+			}
+		}
+	}
+	return names
 }
