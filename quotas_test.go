@@ -496,3 +496,33 @@ func TestAfterA429CallsComeBackOneByOne(t *testing.T) {
 		}
 	})
 }
+
+func TestWhileEveryKeyRestsCallsWaitWhereThePageSays(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		quota    quota.Config
+		rest     string
+		status   int
+		min, max time.Duration
+	}{
+		{"without a quota inside, within max_retry_after", quota.Config{}, "5", 200, 4 * time.Second, 6 * time.Second},
+		{"not for a longer rest than that", quota.Config{}, "120", 429, 0, 0},
+		{"with a quota in the waiting room, within its wait", quota.Config{RPM: 600, Share: 1}, "5", 503, 2 * time.Second, 2 * time.Second},
+		{"with a quota, for a rest that ends before", quota.Config{RPM: 600, Share: 1}, "1", 200, 900 * time.Millisecond, 2 * time.Second},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := build(t, route(metered("p", c.quota, "k")), "p")
+				_ = w.sims["p"].SetDials(sim.Dials{Fault: "429-retry-after-" + c.rest})
+				ctx, leave := context.WithTimeout(t.Context(), 100*time.Millisecond)
+				defer leave()
+				_ = w.do(ctx, "chat", askFor(10)) // is told to rest
+				_ = w.sims["p"].SetDials(sim.Dials{})
+				g := w.do(t.Context(), "chat", askFor(10))
+				if g.status != c.status || g.took.Round(10*time.Millisecond) < c.min || g.took > c.max+10*time.Millisecond {
+					t.Errorf("%v, want %d after %s to %s", g, c.status, c.min, c.max)
+				}
+			})
+		})
+	}
+}
