@@ -3,6 +3,9 @@ package holdfast_test
 import (
 	"context"
 	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptrace"
 	"os"
 	"regexp"
 	"slices"
@@ -12,8 +15,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/holdfast-gateway/holdfast"
 	"github.com/holdfast-gateway/holdfast/admission"
 	"github.com/holdfast-gateway/holdfast/ratelimit"
+	"github.com/holdfast-gateway/holdfast/retry"
 )
 
 // The recordings of the libraries that docs/how-to/migrate.md is about are
@@ -224,4 +229,117 @@ func firstColumns(page, title string) map[string]bool {
 		}
 	}
 	return names
+}
+
+// failing answers as a p-retry's action did: so many times not, and then.
+type failing struct {
+	kind     string
+	left     int
+	began    time.Time
+	attempts []int64 // ms
+}
+
+func (f *failing) RoundTrip(r *http.Request) (*http.Response, error) {
+	f.attempts = append(f.attempts, time.Since(f.began).Milliseconds())
+	httptrace.ContextClientTrace(r.Context()).WroteHeaders() // what was not sent is repeated at once
+	answer := func(status int, body string) *http.Response {
+		return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(body))}
+	}
+	if f.left--; f.left < 0 {
+		return answer(200, `{"id":"c","object":"chat.completion","model":"m","choices":[{"index":0,"finish_reason":"stop","message":{"role":"assistant","content":"Hello."}}],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}`), nil
+	}
+	switch f.kind {
+	case "network":
+		return nil, io.ErrUnexpectedEOF
+	case "error":
+		return answer(502, `{"error":{"type":"server_error","message":"broken"}}`), nil
+	}
+	return answer(400, `{"error":{"type":"invalid_request_error","message":"never"}}`), nil
+}
+
+// callTrace is what p-retry did with one call. Times are in ms.
+type callTrace struct {
+	Name    string
+	Options struct {
+		Retries                              *int
+		MinTimeout, MaxTimeout, MaxRetryTime int64
+		Factor                               float64
+		Randomize                            bool
+	}
+	Kind     string
+	Failures int
+	Attempts []int64
+	Randoms  []float64
+	End      string
+}
+
+// config is p-retry's options as the guide has them, for a whole Transport.
+func (c callTrace) config(provider http.RoundTripper) holdfast.Config {
+	ms := func(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
+	policy := retry.Config{MaxAttempts: 11, Base: time.Second, Factor: c.Options.Factor, Cap: -1, Jitter: retry.JitterNone}
+	if c.Options.Randomize {
+		policy.Jitter = retry.JitterPRetry
+	}
+	policy.TokenMultiplier = 100 // p-retry does not care what attempts cost
+	if c.Options.Retries != nil {
+		policy.MaxAttempts = *c.Options.Retries + 1
+	}
+	if c.Options.MinTimeout > 0 {
+		policy.Base = ms(c.Options.MinTimeout)
+	}
+	if c.Options.MaxTimeout > 0 {
+		policy.Cap = ms(c.Options.MaxTimeout)
+	}
+	config := route(to("provider", "m"))
+	config.Rand = drawn(c.Randoms)
+	config.Transport, config.Retry = provider, policy
+	config.Breaker.Off = true // p-retry has none, and 11 failures in a row open ours
+	config.Timeout.Total = 24 * time.Hour
+	if c.Options.MaxRetryTime > 0 {
+		config.Timeout.Total = ms(c.Options.MaxRetryTime)
+	}
+	return config
+}
+
+// drawn returns recorded random numbers, and 0 when there are no more.
+func drawn(numbers []float64) func() float64 {
+	return func() float64 {
+		if len(numbers) == 0 {
+			return 0
+		}
+		r := numbers[0]
+		numbers = numbers[1:]
+		return r
+	}
+}
+
+// nearly allows for p-retry's rounding of each of ten waits to a millisecond.
+func nearly(ours, theirs int64) bool { return max(ours, theirs)-min(ours, theirs) <= 5 }
+
+// The room's own test replays the waits; this one asks whether a whole Transport
+// makes its attempts then, with all its clocks and budgets in between.
+func TestATransportMakesItsAttemptsWhenPRetryDid(t *testing.T) {
+	var r struct{ Traces []callTrace }
+	if err := json.Unmarshal(read(t, os.DirFS("."), "retry/testdata/p-retry.json"), &r); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Traces) < 100 {
+		t.Fatalf("%d traces", len(r.Traces))
+	}
+	for _, trace := range r.Traces {
+		t.Run(trace.Name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				provider := &failing{kind: trace.Kind, left: trace.Failures, began: time.Now()}
+				w := build(t, trace.config(provider))
+				g := w.do(t.Context(), "chat", askFor(10))
+				theirs, end := trace.Attempts, trace.End
+				if last := len(theirs) - 1; trace.Options.MaxRetryTime > 0 && theirs[last] >= trace.Options.MaxRetryTime {
+					theirs, end = theirs[:last], "failed" // the attempt when time is over
+				}
+				if !slices.EqualFunc(provider.attempts, theirs, nearly) || (g.status == 200) != (end == "worked") {
+					t.Errorf("%+v, %d failures as %s: ours %v and %d, theirs %v and %s", trace.Options, trace.Failures, trace.Kind, provider.attempts, g.status, theirs, end)
+				}
+			})
+		})
+	}
 }
