@@ -307,6 +307,8 @@ func (in *incoming) words(reason string, o call.Outcome, wait time.Duration) str
 		return fmt.Sprintf("Route %q is busy and its waiting room is full%s", route, after)
 	case call.ReasonQueueTimeout:
 		return fmt.Sprintf("Route %q is busy; the call waited as long as it may%s", route, after)
+	case call.ReasonShed:
+		return fmt.Sprintf("Every target of route %q refuses so much that this call was thrown away; try again%s", route, after)
 	case call.ReasonDraining:
 		return "This gateway is shutting down; send the call to another one."
 	case call.ReasonRateLimited:

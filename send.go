@@ -97,7 +97,8 @@ func closed(err error) error {
 	if errors.As(err, &open) {
 		return &dispatch.ClosedError{Wait: open.Wait}
 	}
-	return &dispatch.ClosedError{Soft: true}
+	shed := errors.Is(err, breaker.ErrShed)
+	return &dispatch.ClosedError{Shed: shed, Soft: !shed}
 }
 
 // limits are the attempt's clocks: the route's, cut to the call's deadline.

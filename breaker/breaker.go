@@ -80,6 +80,7 @@ type Breaker struct {
 	admitted   uint64 // counts permits
 
 	window      window
+	asked       window // for Throttle: total asked for, failures refused by the target or shed here
 	consecutive int
 	broken      uint64 // admitted, when a broken connection last counted in a row
 
@@ -119,7 +120,7 @@ func New(name string, c Config, o Options) *Breaker {
 	if b.rand == nil {
 		b.rand = rand.Float64
 	}
-	b.window = newWindow(now, b.c.Window)
+	b.window, b.asked = newWindow(now, b.c.Window), newWindow(now, b.c.ThrottleWindow)
 	return b
 }
 
@@ -127,7 +128,8 @@ func New(name string, c Config, o Options) *Breaker {
 // when the attempt has ended. While the circuit is open, or half-open with
 // enough probes under way, it returns an *OpenError. During the ramp after
 // closing it returns a *RampError for a part of the attempts, unless force says
-// that no other target is left.
+// that no other target is left. With Throttle it returns a *ShedError for a part
+// of the attempts, also with force.
 func (b *Breaker) Admit(force bool) (*Permit, error) {
 	p := &Permit{}
 	if err := b.AdmitTo(p, force); err != nil {
@@ -158,13 +160,16 @@ func (b *Breaker) AdmitTo(p *Permit, force bool) error {
 		if share, left := b.share(now); !force && !b.spend(share) {
 			return &RampError{Name: b.name, Share: share, Wait: left}
 		}
+		if share, shed := b.draw(now); shed {
+			return &ShedError{Name: b.name, Share: share}
+		}
 	}
 	b.permit(p)
 	return nil
 }
 
-// Peek says whether Admit(true) would succeed now, and if not, how long until
-// it may. It changes nothing. For a circuit forced open the wait is a guess.
+// Peek says whether Admit(true) would succeed now, what Throttle sheds aside, and
+// if not, how long until it may. It changes nothing. For a circuit forced open the wait is a guess.
 func (b *Breaker) Peek() (ok bool, wait time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -273,6 +278,9 @@ func (b *Breaker) Reconfigure(c Config) {
 	b.catchUp(now)
 	if c.Window != b.c.Window {
 		b.window = newWindow(now, c.Window)
+	}
+	if c.ThrottleWindow != b.c.ThrottleWindow {
+		b.asked = newWindow(now, c.ThrottleWindow)
 	}
 	b.c = c
 	if c.Off && b.state != ForcedOpen && b.state != ForcedClosed {
@@ -416,7 +424,7 @@ func (b *Breaker) move(now time.Time, to State, cause string, openFor time.Durat
 }
 
 func (b *Breaker) clear(now time.Time) {
-	b.window = newWindow(now, b.c.Window)
+	b.window, b.asked = newWindow(now, b.c.Window), newWindow(now, b.c.ThrottleWindow)
 	b.consecutive, b.broken = 0, 0
 }
 

@@ -70,6 +70,18 @@ type Config struct {
 	// Config begins nothing. Default 0, none; negative: none.
 	WarmUp time.Duration
 
+	// Throttle sheds a growing share of the attempts while the target refuses
+	// many: it is sent at most about this many times what it accepts, and always a
+	// tenth of what it is asked. From 1 to 100, 2 is usual; default 0, off; negative:
+	// off. It works while the circuit is closed, and begins where more than
+	// 1 - 1/Throttle of the attempts fail: make Ratio larger than that, or negative,
+	// and Consecutive too.
+	Throttle float64
+
+	// ThrottleWindow is how far back Throttle looks, in ten steps. At least 10 ms;
+	// default 2 min. It sheds nothing before MinCalls attempts have ended in it.
+	ThrottleWindow time.Duration
+
 	// Off admits everything and counts nothing. Opening by hand still works.
 	Off bool
 }
@@ -91,6 +103,7 @@ func (c Config) WithDefaults() Config {
 	defaultTo(&c.Probes, 1)
 	defaultTo(&c.Successes, 2)
 	defaultTo(&c.Ramp, 8*time.Second)
+	defaultTo(&c.ThrottleWindow, 2*time.Minute)
 	return c
 }
 
@@ -108,6 +121,8 @@ func (c Config) Validate() error {
 	wrong(!(c.SlowRatio <= 1), "slow_ratio: %v is not in (0, 1] and not negative (off)", c.SlowRatio)
 	wrong(c.MinCalls < 1, "min_calls: %d is below 1", c.MinCalls)
 	wrong(c.Window < 10*time.Millisecond, "window: %s is below 10ms", c.Window)
+	wrong(!(c.Throttle <= 0 || c.Throttle >= 1 && c.Throttle <= 100), "throttle: %v is not from 1 to 100 and not negative (off)", c.Throttle)
+	wrong(c.ThrottleWindow < 10*time.Millisecond, "throttle_window: %s is below 10ms", c.ThrottleWindow)
 	wrong(c.OpenFor < 0, "open_for: %s is negative", c.OpenFor)
 	wrong(c.OpenForConsecutive < 0 && c.OpenFor >= 0, "open_for_consecutive: %s is negative", c.OpenForConsecutive)
 	wrong(c.OpenForRatio < 0 && c.OpenFor >= 0, "open_for_ratio: %s is negative", c.OpenForRatio)

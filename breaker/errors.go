@@ -14,6 +14,10 @@ var ErrOpen = errors.New("breaker: circuit open")
 // and this one is beyond the share admitted for now.
 var ErrRamp = errors.New("breaker: ramping up")
 
+// ErrShed reports an attempt that was thrown away because the target refuses
+// too many.
+var ErrShed = errors.New("breaker: shedding")
+
 // OpenError is an ErrOpen that knows when to try again.
 type OpenError struct {
 	Name  string        // of the Breaker
@@ -43,3 +47,17 @@ func (e *RampError) Error() string {
 
 // Unwrap returns ErrRamp.
 func (e *RampError) Unwrap() error { return ErrRamp }
+
+// ShedError is an ErrShed that knows how much is shed. When to try again nobody
+// knows: the next attempt may go.
+type ShedError struct {
+	Name  string  // of the Breaker
+	Share float64 // of the attempts shed now, above 0, at most 0.9
+}
+
+func (e *ShedError) Error() string {
+	return fmt.Sprintf("breaker: %s refuses too many, %.0f %% are shed", e.Name, e.Share*100)
+}
+
+// Unwrap returns ErrShed.
+func (e *ShedError) Unwrap() error { return ErrShed }

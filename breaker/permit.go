@@ -16,9 +16,10 @@ type Permit struct {
 	number     uint64 // unique, rising
 
 	// Guarded by b.mu.
-	timed  bool // known to be fast or slow
-	proved bool // counted as a half-open success
-	ended  bool
+	timed   bool // known to be fast or slow
+	proved  bool // counted as a half-open success
+	weighed bool // counted for Throttle
+	ended   bool
 }
 
 // FirstToken says that the attempt's first content has come. A half-open probe
@@ -36,6 +37,7 @@ func (p *Permit) FirstToken() {
 		return
 	}
 	now := time.Now()
+	b.weigh(p, now, true)
 	b.speed(p, now, false)
 	if b.state == HalfOpen {
 		b.prove(p, now)
@@ -76,6 +78,7 @@ func (p *Permit) End(o call.Outcome) {
 	}
 	p.ended = true
 	now := time.Now()
+	b.weighEnd(p, now, o)
 	effect := o.Class.Row().Breaker
 	switch {
 	case o.Superseded:

@@ -12,7 +12,7 @@ const (
 	ReasonRateLimited         = "rate_limited"         // our own limit of this client
 	ReasonQueueFull           = "queue_full"           // no place in the waiting room
 	ReasonQueueTimeout        = "queue_timeout"        // waited as long as allowed
-	ReasonShed                = "shed"                 // given up for more urgent work
+	ReasonShed                = "shed"                 // given up for more urgent work, or because every target refuses much and `throttle` is on
 	ReasonCircuitOpen         = "circuit_open"         // every target's breaker is open
 	ReasonNoTarget            = "no_target"            // no target can take this call
 	ReasonUpstreamExhausted   = "upstream_exhausted"   // every allowed attempt failed; the last answer is told

@@ -103,7 +103,7 @@ const (
 	BudgetDenied            // Reason: attempts, retries, tokens, amplification
 	ClientRetried           // the client itself is retrying: Reason (header, digest)
 	Queued                  // left the waiting room: Wait, Reason ("" admitted, else why not), To what it waited for (permit, quota, "")
-	PassedOver              // a target was not asked: Reason (circuit_open, ramping, busy, quota, key_paused, no_key, no_time, context, ineligible), Wait until it may be
+	PassedOver              // a target was not asked: Reason (circuit_open, ramping, busy, quota, key_paused, no_key, no_time, context, ineligible, shed), Wait until it may be
 	Stopped                 // a failed attempt was the last: Reason (final, no_target_left, attempts, tokens, no_time, one_attempt, not_replayable, not_repeatable)
 	Limited                 // a limit of ours: Reason (its name), To (LimitedRefused, LimitedShadow), Wait
 )

@@ -41,6 +41,7 @@ var ErrIneligible = errors.New("dispatch: target cannot answer this call")
 type ClosedError struct {
 	Wait time.Duration // until its next probe
 	Soft bool          // it is ramping up: it may be asked if no other target is left
+	Shed bool          // it refuses too many: this attempt is thrown away, the next may go
 }
 
 func (e *ClosedError) Error() string { return "dispatch: circuit open" }
@@ -154,10 +155,11 @@ const (
 	paused
 	keyless
 	ineligible
+	shed
 )
 
 func (b block) String() string {
-	return [...]string{"", "busy", "quota", "circuit_open", "ramping", "key_paused", "no_key", "ineligible"}[b]
+	return [...]string{"", "busy", "quota", "circuit_open", "ramping", "key_paused", "no_key", "ineligible", "shed"}[b]
 }
 
 // Result is what Open came to.
@@ -176,6 +178,7 @@ const (
 	Exhausted   = "upstream_exhausted" // attempts, budgets or targets are spent; Last says how
 	AllBusy     = "busy"               // no permit free or no quota left: wait in the admission queue and call Open again
 	CircuitOpen = "circuit_open"       // every target's breaker is open
+	Shed        = "shed"               // targets refuse so much that this call was thrown away
 	Throttled   = "rate_limited"       // every key is paused for longer than the call can wait
 	Deadline    = "deadline_exceeded"  // the call's deadline has passed
 	Left        = "canceled"           // the caller's context ended
@@ -287,6 +290,8 @@ func (l *lane) refuse(err error) {
 		l.blocked, l.wait = open, closed.Wait
 		if closed.Soft {
 			l.blocked = ramping
+		} else if closed.Shed {
+			l.blocked = shed
 		}
 	case errors.Is(err, ErrBusy):
 		l.blocked = busy
@@ -405,6 +410,8 @@ func (s *Scheduler[A]) nobody(c *call.Call, st *State[A]) (*lane, *call.Key, str
 	switch wait, isOpen := st.shortest(open); {
 	case st.has:
 		return nil, nil, Exhausted, 0
+	case st.count(shed) > 0:
+		return nil, nil, Shed, 0
 	case isOpen:
 		return nil, nil, CircuitOpen, wait
 	case any:

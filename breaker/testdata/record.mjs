@@ -102,6 +102,7 @@ async function closed (r, failing) {
   const width = r.config.rollingCountTimeout / 10
   await r.wait(pick([0, 0, 1, 7, width / 2, width, below(3 * width)]))
   if (!r.breaker.closed) return
+  if (random() < 0.2) r.look()
   const how = random() < failing ? pick(['failure', 'failure', 'timeout']) : pick(['success', 'success', 'success', 'filtered'])
   const left = width - (r.now % width)
   const call = await r.fire()

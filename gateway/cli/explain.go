@@ -162,6 +162,7 @@ func whyPassed(reason string) string {
 		"circuit_open": "its circuit is open", "ramping": "it is recovering and takes only a share", "busy": "it has no permit free", "quota": "the provider's limit leaves no room for it yet",
 		"key_paused": "its keys are paused", "no_key": "no key of it is usable", "no_time": "its first word would come too late",
 		"context": "its context window is not larger", "ineligible": "it cannot answer such a call",
+		"shed": "it refuses too much, and this attempt was thrown away",
 	}
 	if w := words[reason]; w != "" {
 		return w

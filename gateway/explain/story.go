@@ -111,7 +111,7 @@ type Next struct {
 // PassedOver is a target that was not asked.
 type PassedOver struct {
 	Target string  `json:"target"`
-	Reason string  `json:"reason" doc:"circuit_open, ramping, busy, quota, key_paused, no_key, no_time, context, ineligible"`
+	Reason string  `json:"reason" doc:"circuit_open, ramping, busy, quota, key_paused, no_key, no_time, context, ineligible, shed"`
 	WaitMS float64 `json:"wait_ms,omitempty" doc:"until it may be asked"`
 	After  int     `json:"after_attempt" doc:"attempts made before"`
 }
