@@ -167,7 +167,7 @@ const differences = {
     const old = await r.fire()
     for (let i = 0; i < 4; i++) await r.call('failure')
     await r.wait(1000)
-    r.look()
+    await r.fire() // the probe, which has not ended yet
     await r.end(old, 'success')
     return r
   },
@@ -176,7 +176,7 @@ const differences = {
     const old = await r.fire()
     for (let i = 0; i < 4; i++) await r.call('failure')
     await r.wait(1000)
-    r.look()
+    await r.fire() // the probe, which has not ended yet
     await r.end(old, 'failure')
     return r
   },
