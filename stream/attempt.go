@@ -47,32 +47,42 @@ type Source struct {
 
 // Attempt is one upstream answer. It is read by one goroutine at a time; Abandon
 // may be called from any.
+//
+// Between two events of a stream thousands of others have their turn, and what an
+// event touches is in no cache any more: a cache line costs more than a line of
+// code. So what every event needs stands together, in front.
 type Attempt struct {
-	src    Source
-	stream call.Stream
-
 	buf     []byte
-	pooled  *[]byte
-	out     int        // bytes before it were handed out
-	pos     int        // bytes before it are whole frames
-	end     int        // bytes before it were read
-	whole   bool       // the answer is one document
-	opaque  bool       // bytes pass unread to the end
-	passing bool       // the open frame is beyond the limit: its bytes pass unread
-	large   call.Frame // what that frame means
+	out     int // bytes before it were handed out
+	pos     int // bytes before it are whole frames
+	end     int // bytes before it were read
+	body    io.ReadCloser
+	clocks  *timeout.Clocks
+	framing Framing
+	dialect call.Dialect
 	fault   *Fault
-	eof     bool
 	bytes   int64
-	made    produce
-	first   time.Duration
+	whole   bool // the answer is one document
+	opaque  bool // bytes pass unread to the end
+	passing bool // the open frame is beyond the limit: its bytes pass unread
+	eof     bool
 	commit  bool
+	made    produce
+	stream  call.Stream
 
-	once sync.Once
+	src    Source
+	pooled *[]byte
+	large  call.Frame // what the frame beyond the limit means
+	first  time.Duration
+	once   sync.Once
 }
 
 // NewAttempt returns the Attempt that reads src.
 func NewAttempt(src Source) *Attempt {
-	a := &Attempt{src: src, opaque: src.Framing == nil}
+	a := &Attempt{
+		src: src, body: src.Body, clocks: src.Clocks, framing: src.Framing, dialect: src.Dialect,
+		opaque: src.Framing == nil,
+	}
 	_, a.whole = src.Framing.(*Whole)
 	a.stream.Request = src.Request
 	a.buf, a.pooled = getBuffer(a.opaque)
@@ -146,7 +156,7 @@ func (a *Attempt) Abandon() {
 // otherwise.
 func (a *Attempt) Leave() {
 	if a.fault == nil && !a.eof && a.stream.Ended {
-		a.src.Clocks.Linger(drainWait)
+		a.clocks.Linger(drainWait)
 		for range maxDrainReads {
 			if a.eof || a.fault != nil {
 				break
@@ -172,11 +182,11 @@ const (
 // read takes one read from the provider and looks at the frames it completed.
 func (a *Attempt) read() {
 	a.room()
-	a.src.Clocks.Reading(true)
-	n, err := a.src.Body.Read(a.buf[a.end:])
-	a.src.Clocks.Reading(false)
+	a.clocks.Reading(true)
+	n, err := a.body.Read(a.buf[a.end:])
+	a.clocks.Reading(false)
 	if n > 0 {
-		a.src.Clocks.Byte()
+		a.clocks.Byte()
 		if a.opaque && a.bytes == 0 && a.src.Head != nil {
 			a.src.Head(a.buf[a.end : a.end+n])
 		}
@@ -215,7 +225,7 @@ func (a *Attempt) look() {
 		case a.passing && !a.skip():
 			return
 		}
-		n, event, data, err := a.src.Framing.Next(a.buf[a.pos:a.end])
+		n, event, data, err := a.framing.Next(a.buf[a.pos:a.end])
 		if err != nil {
 			a.fault = &Fault{Kind: Malformed, Err: err}
 			return
@@ -231,16 +241,16 @@ func (a *Attempt) look() {
 // meaning asks the dialect about a frame, which may be the whole document.
 func (a *Attempt) meaning(event, data []byte) call.Frame {
 	if a.whole {
-		return a.src.Dialect.Answer(a.src.Op, data, &a.stream)
+		return a.dialect.Answer(a.src.Op, data, &a.stream)
 	}
-	return a.src.Dialect.Frame(event, data, &a.stream)
+	return a.dialect.Frame(event, data, &a.stream)
 }
 
 // bound keeps what is held within the framing's limit. A frame larger than that
 // passes unread once the answer has shown that it speaks the dialect; many small
 // frames before the commit point are simply let go.
 func (a *Attempt) bound() {
-	limit := a.src.Framing.Limit()
+	limit := a.framing.Limit()
 	switch {
 	case a.end-a.pos > limit && a.whole:
 		a.opaque = true
@@ -259,7 +269,7 @@ var errNoEvent = errors.New("no event within the limit of one frame")
 
 // skip passes bytes of the oversize frame on; it returns true at its end.
 func (a *Attempt) skip() bool {
-	s, ok := a.src.Framing.(interface{ Skip([]byte) int })
+	s, ok := a.framing.(interface{ Skip([]byte) int })
 	if !ok {
 		a.opaque, a.passing, a.pos = true, false, a.end
 		return false
@@ -279,8 +289,8 @@ func (a *Attempt) skip() bool {
 func (a *Attempt) pass() {
 	a.passing = true
 	a.large = call.Frame{Kind: call.FrameContent}
-	if d, ok := a.src.Dialect.(call.LargeFrames); ok {
-		if f, ok := a.src.Framing.(interface {
+	if d, ok := a.dialect.(call.LargeFrames); ok {
+		if f, ok := a.framing.(interface {
 			Head([]byte) (event, data []byte)
 		}); ok {
 			event, data := f.Head(a.buf[a.pos:a.end])
@@ -308,12 +318,12 @@ func (a *Attempt) judge(n int, f call.Frame) {
 			a.fault = &Fault{Kind: Empty}
 			return
 		}
-		a.src.Clocks.Linger(a.src.Linger)
+		a.clocks.Linger(a.src.Linger)
 	default:
 	}
 	if f.Kind.Meaningful() {
 		a.made.note(f.Kind, n, a.whole)
-		a.src.Clocks.Meaningful()
+		a.clocks.Meaningful()
 		a.committed()
 	}
 	a.pos += n
@@ -325,7 +335,7 @@ func (a *Attempt) committed() {
 	}
 	a.commit = true
 	a.first = time.Since(a.src.Sent)
-	a.src.Clocks.Commit()
+	a.clocks.Commit()
 	if a.src.FirstToken != nil {
 		a.src.FirstToken(a.first)
 	}
@@ -342,7 +352,7 @@ func (a *Attempt) over(err error) {
 		return
 	}
 	a.rest()
-	if a.fault == nil && a.commit && !a.src.Dialect.Ended(&a.stream, a.src.Strict) {
+	if a.fault == nil && a.commit && !a.dialect.Ended(&a.stream, a.src.Strict) {
 		a.fault = &Fault{Kind: Unterminated}
 	}
 }
@@ -356,7 +366,7 @@ func (a *Attempt) rest() {
 	if a.pos == a.end {
 		return
 	}
-	event, data, ok := a.src.Framing.Rest(a.buf[a.pos:a.end])
+	event, data, ok := a.framing.Rest(a.buf[a.pos:a.end])
 	if ok && a.whole {
 		a.pos = a.end // white space after the document
 		return
@@ -365,7 +375,7 @@ func (a *Attempt) rest() {
 		a.fault = &Fault{Kind: Malformed, Err: io.ErrUnexpectedEOF}
 		return
 	}
-	f := a.src.Dialect.Frame(event, data, &a.stream)
+	f := a.dialect.Frame(event, data, &a.stream)
 	if f.Kind == call.FrameMalformed {
 		a.fault = &Fault{Kind: Cut, Err: io.ErrUnexpectedEOF}
 		return
@@ -398,11 +408,11 @@ func (a *Attempt) broken(err error) {
 // by End.
 func (a *Attempt) finish(f *Fault) {
 	a.once.Do(func() {
-		a.src.Clocks.Stop()
+		a.clocks.Stop()
 		if f != nil || !a.eof {
 			a.src.Cancel(ErrLeft)
 		}
-		_ = a.src.Body.Close()
+		_ = a.body.Close()
 		a.src.Cancel(nil)
 		o := call.Outcome{
 			Verdict: a.src.Classify(f, &a.stream), Sent: true, Committed: a.commit, Status: a.src.Status,

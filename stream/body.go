@@ -68,23 +68,43 @@ func (b *Body) Read(p []byte) (int, error) {
 func (b *Body) WriteTo(w io.Writer) (int64, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	batch := b.pending
+	b.pending = nil
 	var total int64
-	for {
-		batch := b.pending
-		b.pending = nil
-		if len(batch) == 0 {
-			var err error
-			if batch, err = b.next(); errors.Is(err, io.EOF) {
-				return total, nil
-			} else if err != nil {
-				return total, err
-			}
-		}
-		n, err := w.Write(batch)
-		total += int64(n)
-		b.bytes += int64(n)
+	if b.err == nil {
+		n, ended, err := forward(w, batch, b.attempt)
+		total, b.bytes = n, b.bytes+n
 		if err != nil {
 			return total, err
+		}
+		batch, _ = b.over(ended)
+	}
+	if len(batch) > 0 {
+		n, err := w.Write(batch)
+		total, b.bytes = total+int64(n), b.bytes+int64(n)
+		if err != nil {
+			return total, err
+		}
+	}
+	if errors.Is(b.err, io.EOF) {
+		return total, nil
+	}
+	return total, b.err
+}
+
+// forward writes batch and what a has to follow it, until a has ended or a Write
+// has failed. A Body is not touched by an event; why, says Attempt.
+func forward(w io.Writer, batch []byte, a *Attempt) (total int64, ended, failed error) {
+	for {
+		if len(batch) > 0 {
+			n, err := w.Write(batch)
+			total += int64(n)
+			if err != nil {
+				return total, nil, err
+			}
+		}
+		if batch, ended = a.Next(); ended != nil {
+			return total, ended, nil
 		}
 	}
 }
@@ -95,9 +115,15 @@ func (b *Body) next() ([]byte, error) {
 		return nil, b.err
 	}
 	batch, err := b.attempt.Next()
-	if err == nil {
-		return batch, nil
+	if err != nil {
+		return b.over(err)
 	}
+	return batch, nil
+}
+
+// over ends the answer with what ended the attempt. It returns the last bytes for
+// the caller, if there are any.
+func (b *Body) over(err error) ([]byte, error) {
 	var fault *Fault
 	if errors.As(err, &fault) {
 		err = fault

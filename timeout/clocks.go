@@ -47,11 +47,11 @@ func (e *Error) Is(target error) bool { return target == context.DeadlineExceede
 type clock uint8
 
 const (
-	connect clock = iota
+	idle clock = iota // this and the next come first, since every event changes them
+	stall
+	connect
 	headers
 	firstToken
-	idle
-	stall
 	attempt
 	streamTotal
 	linger
@@ -59,8 +59,11 @@ const (
 	numClocks
 )
 
-var names = [numClocks]string{ClockConnect, ClockHeaders, ClockFirstToken, ClockIdle, ClockStall,
-	ClockAttempt, ClockStreamTotal, ClockLinger, "slow"}
+var names = [numClocks]string{idle: ClockIdle, stall: ClockStall, connect: ClockConnect, headers: ClockHeaders,
+	firstToken: ClockFirstToken, attempt: ClockAttempt, streamTotal: ClockStreamTotal, linger: ClockLinger, slow: "slow"}
+
+// order is who is named where two expire in the same moment: the first.
+var order = [numClocks]clock{connect, headers, firstToken, idle, stall, attempt, streamTotal, linger, slow}
 
 // never stands for a time that does not come.
 const never = time.Duration(math.MaxInt64)
@@ -74,20 +77,22 @@ const never = time.Duration(math.MaxInt64)
 // finds out when it fires whether a clock has expired, and else sets itself again
 // for the earliest that still can.
 type Clocks struct {
-	start  time.Time
-	cancel func(error)
-	slow   func()
-	limits [numClocks]time.Duration
-	stream bool
-	quiet  bool
-
-	mu     sync.Mutex
-	spoken bool // something meaningful has come
-	done   bool // expired or stopped
-	timer  *time.Timer
-	armed  time.Duration            // when the timer fires; all times count from start
-	paused time.Duration            // when the caller stopped reading; never: it reads
-	since  [numClocks]time.Duration // when the clock began to count; never: it does not run
+	// What every event touches stands in front: between two events of a stream it
+	// leaves the caches.
+	start    time.Time
+	mu       sync.Mutex
+	spoken   bool // something meaningful has come
+	done     bool // expired or stopped
+	stream   bool
+	quiet    bool
+	armed    time.Duration            // when the timer fires; all times count from start
+	paused   time.Duration            // when the caller stopped reading; never: it reads
+	patience time.Duration            // the shorter one of idle and stall; never: neither is set
+	since    [numClocks]time.Duration // when the clock began to count; never: it does not run
+	limits   [numClocks]time.Duration
+	timer    *time.Timer
+	cancel   func(error)
+	slow     func()
 }
 
 // Start starts the clocks of an attempt that is sent now: attempt, first_token,
@@ -111,7 +116,12 @@ func (c *Clocks) Start(l Limits, cancel func(cause error), tellSlow func()) {
 	c.quiet = l.QuietStart && l.FirstToken > 0 // without first_token nobody would watch
 	c.limits = [numClocks]time.Duration{connect: l.Connect, headers: l.Headers, firstToken: l.FirstToken, idle: l.Idle,
 		stall: l.Stall, attempt: l.Attempt, streamTotal: l.StreamTotal, slow: l.Slow}
-	c.armed, c.paused = never, never
+	c.armed, c.paused, c.patience = never, never, never
+	for _, k := range [...]clock{idle, stall} {
+		if c.limits[k] > 0 {
+			c.patience = min(c.patience, c.limits[k])
+		}
+	}
 	if tellSlow == nil {
 		c.limits[slow] = 0
 	}
@@ -228,7 +238,7 @@ func (c *Clocks) Reading(reading bool) {
 	for _, k := range [...]clock{idle, stall} {
 		if c.since[k] != never {
 			c.since[k] = now - max(0, c.paused-c.since[k])
-			sooner = sooner || c.limits[k] > 0 && c.since[k]+c.limits[k] < c.armed
+			sooner = sooner || c.armed-c.since[k] > c.patience
 		}
 	}
 	c.paused = never
@@ -289,7 +299,7 @@ func (c *Clocks) speak(now time.Duration) {
 // next returns the clock that expires first, and when. Called under the lock.
 func (c *Clocks) next() (first clock, at time.Duration) {
 	at = never
-	for k := range numClocks {
+	for _, k := range order {
 		if c.limits[k] <= 0 || c.since[k] == never {
 			continue
 		}
