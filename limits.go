@@ -259,7 +259,7 @@ func (in *incoming) limited() *limitRefusal {
 	if ok {
 		return nil
 	}
-	wait, name, _ := ratelimit.Soonest(in.asks)
+	wait, name := ratelimit.Soonest(in.asks)
 	return &limitRefusal{limit: name, wait: wait}
 }
 

@@ -34,7 +34,7 @@ type Account struct {
 
 	mu      sync.Mutex
 	c       Config // with defaults
-	kind    Accounting
+	kind    contract
 	buckets [Day]bucket
 	day     day
 	open    int64         // reservations that are neither settled nor returned
@@ -70,7 +70,7 @@ func (a *Account) Reconfigure(c Config) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.c = c.WithDefaults()
-	a.kind, _ = AccountingOf(a.c.Accounting)
+	a.kind, _ = accountingOf(a.c.Accounting)
 	for d, limit := range [Day]int{Requests: c.RPM, Tokens: c.TPM, Input: c.ITPM, Output: c.OTPM} {
 		b := &a.buckets[d]
 		if b.stated = int64(max(0, limit)); b.stated == 0 {
@@ -163,15 +163,15 @@ func (a *Account) expected(n Need) int64 {
 		guess = n.together(int64(min(a.c.MaxOutput, call.UnnamedOutput)))
 	}
 	mode := a.c.Reserve
-	if mode == "" && (a.kind.Hold == HoldNothing || a.kind.Weight > 1) {
-		mode = ReserveP90
+	if mode == "" && (a.kind.Hold == holdNothing || a.kind.Weight > 1) {
+		mode = reserveP90
 	}
 	switch mode {
-	case ReserveNone:
+	case reserveNone:
 		return 0
-	case ReserveP90:
+	case reserveP90:
 		guess = a.lengths.quantile(0.9, guess)
-	case ReserveMean:
+	case reserveMean:
 		guess = a.lengths.mean(guess)
 	}
 	if most > 0 {

@@ -6,75 +6,75 @@ import (
 	"github.com/holdfast-gateway/holdfast/call"
 )
 
-// Hold is what of an answer a provider counts when the request arrives, before
+// hold is what of an answer a provider counts when the request arrives, before
 // the answer exists.
-type Hold uint8
+type hold uint8
 
 const (
-	// HoldNothing counts output as it is produced; max_tokens does not matter.
-	HoldNothing Hold = iota
-	// HoldSum counts the input and max_tokens.
-	HoldSum
-	// HoldLarger counts the larger of the input and max_tokens.
-	HoldLarger
+	// holdNothing counts output as it is produced; max_tokens does not matter.
+	holdNothing hold = iota
+	// holdSum counts the input and max_tokens.
+	holdSum
+	// holdLarger counts the larger of the input and max_tokens.
+	holdLarger
 )
 
-// Accounting is how a provider counts what a call takes from its limits. It is
+// contract is how a provider counts what a call takes from its limits. It is
 // data: a new contract is a new row.
-type Accounting struct {
+type contract struct {
 	Name       string
-	Hold       Hold
+	Hold       hold
 	TrueUp     bool // what was held and not used comes back when the answer has ended
 	Weight     int  // tokens of the limit that one token of output takes
 	CacheReads bool // input that was read from a cache counts
 	Failed     bool // a failed call counts as a request
-	Headers    []Header
+	Headers    []header
 }
 
-// Header names the response headers that tell about one limit.
-type Header struct {
+// header names the response headers that tell about one limit.
+type header struct {
 	Of               Dimension
 	Limit, Remaining string // canonical
 }
 
 // accountings are the contracts as the providers document them, read in November
 // 2026. Where a page says nothing the more careful reading stands here.
-var accountings = []Accounting{
+var accountings = []contract{
 	// platform.claude.com/docs/en/api/rate-limits: input is estimated at the start
 	// and adjusted, cache reads do not count on most models (set accounting:
 	// anthropic-cached for those where they do), output counts as it is produced
 	// and max_tokens does not.
-	{Name: "anthropic", Hold: HoldNothing, TrueUp: true, Weight: 1, Headers: anthropicHeaders},
-	{Name: "anthropic-cached", Hold: HoldNothing, TrueUp: true, Weight: 1, CacheReads: true, Headers: anthropicHeaders},
+	{Name: "anthropic", Hold: holdNothing, TrueUp: true, Weight: 1, Headers: anthropicHeaders},
+	{Name: "anthropic-cached", Hold: holdNothing, TrueUp: true, Weight: 1, CacheReads: true, Headers: anthropicHeaders},
 
 	// learn.microsoft.com/azure/ai-foundry/openai/how-to/quota: the most tokens that
 	// the request may take are counted on arrival, from the prompt, max_tokens and
 	// best_of; this is not what is billed, and nothing says that it comes back.
-	{Name: "azure", Hold: HoldSum, Weight: 1, CacheReads: true, Failed: true, Headers: openAIHeaders},
+	{Name: "azure", Hold: holdSum, Weight: 1, CacheReads: true, Failed: true, Headers: openAIHeaders},
 
 	// docs.aws.amazon.com/bedrock/latest/userguide/quotas-token-burndown.html: input
 	// and max_tokens are deducted at the start; at the end it is input without
 	// cache reads, and output times the burndown rate: 5 for Claude from 3.7 on, 1
 	// for other models (bedrock-1).
-	{Name: "bedrock", Hold: HoldSum, TrueUp: true, Weight: 5},
-	{Name: "bedrock-1", Hold: HoldSum, TrueUp: true, Weight: 1},
+	{Name: "bedrock", Hold: holdSum, TrueUp: true, Weight: 5},
+	{Name: "bedrock-1", Hold: holdSum, TrueUp: true, Weight: 1},
 
 	// inference-docs.cerebras.ai/support/rate-limits: the estimated input and
 	// max_completion_tokens must be there on arrival; the quota is the limit less
 	// what was used, and refills all the time.
-	{Name: "cerebras", Hold: HoldSum, TrueUp: true, Weight: 1, CacheReads: true, Headers: []Header{
+	{Name: "cerebras", Hold: holdSum, TrueUp: true, Weight: 1, CacheReads: true, Headers: []header{
 		{Tokens, "X-Ratelimit-Limit-Tokens-Minute", "X-Ratelimit-Remaining-Tokens-Minute"},
 		{Day, "X-Ratelimit-Limit-Requests-Day", "X-Ratelimit-Remaining-Requests-Day"},
 	}},
 
 	// ai.google.dev/gemini-api/docs/rate-limits: tokens per minute are input only;
 	// failed calls count as requests; no header tells anything.
-	{Name: "gemini", Hold: HoldNothing, TrueUp: true, CacheReads: true, Failed: true},
+	{Name: "gemini", Hold: holdNothing, TrueUp: true, CacheReads: true, Failed: true},
 
 	// console.groq.com/docs/rate-limits: cached tokens do not count; the header about
 	// requests speaks of the day, that about tokens of the minute. A 429 names the
 	// sum of prompt and max_tokens as what was requested.
-	{Name: "groq", Hold: HoldSum, TrueUp: true, Weight: 1, Headers: []Header{
+	{Name: "groq", Hold: holdSum, TrueUp: true, Weight: 1, Headers: []header{
 		{Tokens, "X-Ratelimit-Limit-Tokens", "X-Ratelimit-Remaining-Tokens"},
 		{Day, "X-Ratelimit-Limit-Requests", "X-Ratelimit-Remaining-Requests"},
 	}},
@@ -82,19 +82,19 @@ var accountings = []Accounting{
 	// developers.openai.com/api/docs/guides/rate-limits: the maximum of max_tokens and
 	// the tokens estimated from the characters of the request; unsuccessful requests
 	// count; nothing says that anything comes back.
-	{Name: "openai", Hold: HoldLarger, Weight: 1, CacheReads: true, Failed: true, Headers: openAIHeaders},
+	{Name: "openai", Hold: holdLarger, Weight: 1, CacheReads: true, Failed: true, Headers: openAIHeaders},
 
 	// For everybody else: what the request may take is held, and what it did take
 	// stays.
-	{Name: "usage", Hold: HoldSum, TrueUp: true, Weight: 1, CacheReads: true, Failed: true, Headers: openAIHeaders},
+	{Name: "usage", Hold: holdSum, TrueUp: true, Weight: 1, CacheReads: true, Failed: true, Headers: openAIHeaders},
 }
 
-var openAIHeaders = []Header{
+var openAIHeaders = []header{
 	{Requests, "X-Ratelimit-Limit-Requests", "X-Ratelimit-Remaining-Requests"},
 	{Tokens, "X-Ratelimit-Limit-Tokens", "X-Ratelimit-Remaining-Tokens"},
 }
 
-var anthropicHeaders = []Header{
+var anthropicHeaders = []header{
 	{Requests, "Anthropic-Ratelimit-Requests-Limit", "Anthropic-Ratelimit-Requests-Remaining"},
 	{Tokens, "Anthropic-Ratelimit-Tokens-Limit", "Anthropic-Ratelimit-Tokens-Remaining"},
 	{Input, "Anthropic-Ratelimit-Input-Tokens-Limit", "Anthropic-Ratelimit-Input-Tokens-Remaining"},
@@ -111,11 +111,11 @@ func Accountings() []string {
 	return names
 }
 
-// AccountingOf returns the contract of that name.
-func AccountingOf(name string) (Accounting, bool) {
-	i := slices.IndexFunc(accountings, func(a Accounting) bool { return a.Name == name })
+// accountingOf returns the contract of that name.
+func accountingOf(name string) (contract, bool) {
+	i := slices.IndexFunc(accountings, func(a contract) bool { return a.Name == name })
 	if i < 0 {
-		return Accounting{}, false
+		return contract{}, false
 	}
 	return accountings[i], true
 }
@@ -123,7 +123,7 @@ func AccountingOf(name string) (Accounting, bool) {
 // AccountingFor returns the name of the contract that fits a vendor: its own, or
 // "usage".
 func AccountingFor(vendor string) string {
-	if _, known := AccountingOf(vendor); known {
+	if _, known := accountingOf(vendor); known {
 		return vendor
 	}
 	return "usage"
@@ -167,24 +167,24 @@ type amounts [dimensions]int64
 
 // held is what a request takes when it arrives, if output tokens are expected.
 // maxOutput is what counts as max_tokens where the request names none.
-func (a *Accounting) held(n Need, expected, maxOutput int64) amounts {
+func (a *contract) held(n Need, expected, maxOutput int64) amounts {
 	input, most := min(int64(max(0, n.Input)), beyond), n.most()
 	if n.Mute {
 		most, expected = 0, 0
-	} else if most == 0 && a.Hold == HoldSum {
+	} else if most == 0 && a.Hold == holdSum {
 		most = n.together(maxOutput)
 	}
 	h := amounts{Requests: 1, Day: 1, Input: input, Output: expected}
 	used := input + int64(a.Weight)*expected
 	switch a.Hold {
-	case HoldNothing:
+	case holdNothing:
 		h[Tokens] = used
-	case HoldSum:
+	case holdSum:
 		h[Tokens] = max(input+most, used)
 		if !a.TrueUp {
 			h[Tokens] = input + most
 		}
-	case HoldLarger:
+	case holdLarger:
 		h[Tokens] = max(input, most)
 	}
 	return h
@@ -204,7 +204,7 @@ func (n Need) together(one int64) int64 {
 }
 
 // used is what a call took in the end.
-func (a *Accounting) used(held amounts, input, cached, output int64) amounts {
+func (a *contract) used(held amounts, input, cached, output int64) amounts {
 	if !a.CacheReads {
 		input = max(0, input-cached)
 	}

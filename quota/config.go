@@ -10,13 +10,13 @@ import (
 )
 
 const (
-	// DefaultShare is the part of a limit that is used. The rest is for what two
+	// defaultShare is the part of a limit that is used. The rest is for what two
 	// clocks and two estimates may differ by.
-	DefaultShare = 0.95
-	// DefaultBurst is how much unused quota is kept, in time.
-	DefaultBurst = 15 * time.Second
-	// DefaultMaxOutput is what a request without max_tokens is taken to ask for.
-	DefaultMaxOutput = 4096
+	defaultShare = 0.95
+	// defaultBurst is how much unused quota is kept, in time.
+	defaultBurst = 15 * time.Second
+	// defaultMaxOutput is what a request without max_tokens is taken to ask for.
+	defaultMaxOutput = 4096
 
 	ceiling = 1_000_000_000_000 // tokens a minute: more is a mistake of units
 	beyond  = 100 * ceiling     // what a request asks for is not counted further
@@ -57,13 +57,13 @@ func (c Config) WithDefaults() Config {
 		c.Accounting = "usage"
 	}
 	if c.Share == 0 {
-		c.Share = DefaultShare
+		c.Share = defaultShare
 	}
 	if c.Burst == 0 {
-		c.Burst = DefaultBurst
+		c.Burst = defaultBurst
 	}
 	if c.MaxOutput == 0 {
-		c.MaxOutput = DefaultMaxOutput
+		c.MaxOutput = defaultMaxOutput
 	}
 	return c
 }
@@ -83,9 +83,9 @@ func (c Config) Validate() error {
 	}{{"rpm", c.RPM}, {"rpd", c.RPD}, {"tpm", c.TPM}, {"itpm", c.ITPM}, {"otpm", c.OTPM}, {"max_output", c.MaxOutput}} {
 		report(l.limit > ceiling, "%s: %d is above %d", l.name, l.limit, ceiling)
 	}
-	_, known := AccountingOf(c.Accounting)
+	_, known := accountingOf(c.Accounting)
 	report(!known, "accounting: %q is none of %s", c.Accounting, strings.Join(Accountings(), ", "))
-	report(!slices.Contains([]string{"", ReserveMaxTokens, ReserveP90, ReserveMean, ReserveNone}, c.Reserve),
+	report(!slices.Contains([]string{"", reserveMaxTokens, reserveP90, reserveMean, reserveNone}, c.Reserve),
 		"reserve: %q is none of max_tokens, p90, mean, none", c.Reserve)
 	report(!(c.Share > 0 && c.Share <= 1) || math.IsNaN(c.Share), "share: %v is not above 0 and up to 1", c.Share)
 	report(c.Burst < time.Second || c.Burst > time.Minute, "burst: %s is not between 1s and 1m", c.Burst)
@@ -95,8 +95,8 @@ func (c Config) Validate() error {
 
 // The ways to reserve for an answer whose length is not known yet.
 const (
-	ReserveMaxTokens = "max_tokens"
-	ReserveP90       = "p90"
-	ReserveMean      = "mean"
-	ReserveNone      = "none"
+	reserveMaxTokens = "max_tokens"
+	reserveP90       = "p90"
+	reserveMean      = "mean"
+	reserveNone      = "none"
 )

@@ -4,7 +4,7 @@
 // by somebody else with the same key; this room is there so that it is not us.
 //
 // Providers count differently, and one formula is wrong somewhere. How each
-// counts is data, an Accounting: whether max_tokens is held when a request
+// counts is data, by Config.Accounting: whether max_tokens is held when a request
 // arrives, whether what was not used comes back, what a token of output weighs,
 // whether cached input counts. An attempt reserves what its provider will charge,
 // and settles with what it did charge when its body has ended. What was never

@@ -59,7 +59,7 @@ const absurd = 100
 
 // read returns what h says of one limit. Azure has sent -1 and 0 for what it does
 // not know: without a positive limit beside it nothing is believed.
-func (n Header) read(h http.Header) (limit, remaining int64, ok bool) {
+func (n header) read(h http.Header) (limit, remaining int64, ok bool) {
 	limit, ok = number(h[n.Limit])
 	if !ok || limit <= 0 {
 		return 0, 0, false

@@ -63,7 +63,6 @@ type State struct {
 	OK        bool          // the limit lets the call through (also when it is in shadow)
 	Would     bool          // it is in shadow and would have refused
 	Blocked   bool          // the key is in the penalty box
-	Never     bool          // the cost is above what a window ever gives
 	Remaining int64         // points that may be used now
 	Wait      time.Duration // when refused: until the same call may pass; 0 otherwise
 	Reset     time.Duration // until every point is back
@@ -131,7 +130,6 @@ func (a *Ask) judge(now time.Time) bool {
 	if !a.shared { // nobody is put into the box for what others did
 		m.punish(a.cell, a.weight, at)
 	}
-	a.Never = m.window && a.weight > m.capacity
 	a.Wait = time.Duration(m.wait(a.cell, a.weight, at))
 	if a.Limiter.config.Shadow {
 		a.Would, a.OK, a.Wait = true, true, 0
@@ -189,20 +187,6 @@ func (l *Limiter) Peek(key string) State {
 	l.meter.pass(&c, now)
 	remaining, reset := l.meter.left(&c, now)
 	return State{OK: remaining > 0, Blocked: c.until != 0, Remaining: remaining, Reset: time.Duration(reset)}
-}
-
-// Forget makes a key as good as new: out of the penalty box, all points back.
-func (l *Limiter) Forget(key string) {
-	hash := maphash.String(l.seed, key)
-	s := l.shardOf(hash)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if i, ok := s.index[hash]; ok {
-		s.cells[i] = cell{hash: hash, at: s.cells[i].at}
-		if l.meter.window {
-			s.cells[i].at = 0
-		}
-	}
 }
 
 func (l *Limiter) shardOf(hash uint64) *shard { return &l.shards[hash%uint64(len(l.shards))] }
@@ -264,17 +248,14 @@ func (s *shard) sum(all *Stats, now int64) {
 	}
 }
 
-// Soonest is the longest wait among refused asks: when the same call may pass,
-// should nobody else be faster. never is true when waiting does not help.
-func Soonest(asks []Ask) (wait time.Duration, limit string, never bool) {
+// Soonest is the longest wait among refused asks, and whose it is: when the same
+// call may pass, should nobody else be faster.
+func Soonest(asks []Ask) (wait time.Duration, limit string) {
 	for i := range asks {
 		a := &asks[i]
-		if a.OK || a.Limiter == nil {
-			continue
-		}
-		if never = never || a.Never; a.Wait >= wait {
+		if !a.OK && a.Limiter != nil && a.Wait >= wait {
 			wait, limit = a.Wait, a.Limiter.name
 		}
 	}
-	return wait, limit, never
+	return wait, limit
 }

@@ -55,10 +55,6 @@ type Dials struct {
 	StallFor   time.Duration // for how long; not at all
 }
 
-// Calibrated returns dials with the waiting times of true providers: a lognormal
-// distribution by vendor, fitted to recorded calls, and 50 tokens a second.
-func Calibrated() Dials { return Dials{Latency: "calibrated"} }
-
 // Validate reports everything that is wrong with d, not only the first thing.
 func (d Dials) Validate() error {
 	var errs []error

@@ -248,7 +248,7 @@ func direct(p *sim.Provider, d dialect, body string) (status int, took time.Dura
 
 func TestCalibratedWaitsAreThoseOfTrueProviders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := sim.New(sim.Config{Dials: sim.Calibrated()})
+		p := sim.New(sim.Config{Dials: sim.Dials{Latency: "calibrated"}})
 		// The recorded median and 95th percentile, in seconds, and how far 400 draws may stray.
 		for _, c := range []struct {
 			d        dialect
@@ -273,7 +273,7 @@ func TestCalibratedWaitsAreThoseOfTrueProviders(t *testing.T) {
 }
 
 func TestCalibratedStreamsSpeakAtFiftyTokensASecond(t *testing.T) {
-	bubble(t, sim.Calibrated(), func(t *testing.T, p *sim.Provider, client *http.Client) {
+	bubble(t, sim.Dials{Latency: "calibrated"}, func(t *testing.T, p *sim.Provider, client *http.Client) {
 		d := dialects[0]
 		headers, got, err := listen(t, client, d, d.ask("m", "hi", true), time.Hour)
 		if err != nil || headers == 0 {

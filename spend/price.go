@@ -7,7 +7,6 @@ import (
 	"math"
 	"math/bits"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/holdfast-gateway/holdfast/call"
@@ -17,16 +16,13 @@ import (
 // stops at the largest, 9.2 million USD.
 type Money int64
 
-// Dollar is one US dollar.
-const Dollar Money = 1_000_000_000_000
+// dollar is one US dollar.
+const dollar Money = 1_000_000_000_000
 
 const maxMoney = Money(math.MaxInt64)
 
 // Dollars returns an amount in US dollars, for people.
-func (m Money) Dollars() float64 { return float64(m) / float64(Dollar) }
-
-// String returns the amount in US dollars with as many digits as it needs.
-func (m Money) String() string { return strconv.FormatFloat(m.Dollars(), 'f', -1, 64) + " USD" }
+func (m Money) Dollars() float64 { return float64(m) / float64(dollar) }
 
 // FromDollars returns an amount; what is negative or no number is 0.
 func FromDollars(usd float64) Money {
@@ -36,7 +32,7 @@ func FromDollars(usd float64) Money {
 	case usd >= maxMoney.Dollars():
 		return maxMoney
 	}
-	return Money(math.Round(usd * float64(Dollar)))
+	return Money(math.Round(usd * float64(dollar)))
 }
 
 // Price is what tokens cost, in US dollars for a million.

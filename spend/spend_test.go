@@ -219,25 +219,25 @@ func TestOneCallMayNotAskForTooMuch(t *testing.T) {
 func TestPricesAreExactAndStopAtTheLargest(t *testing.T) {
 	p := spend.Price{Input: 0.15, Output: 0.6, Cached: 0.0375}
 	if got := p.Of(spend.Tokens{Input: 1_000_000, Output: 1_000_000, Cached: 500_000}); got != spend.FromDollars(0.075+0.01875+0.6) {
-		t.Errorf("got %s, want 0.69375 USD", got)
+		t.Errorf("got %d picodollars, want 0.69375 USD", got)
 	}
 	dear := spend.Price{Input: 100_000, Output: 100_000}
 	if got := dear.Of(spend.Tokens{Input: math.MaxInt64, Output: math.MaxInt64}); got != math.MaxInt64 {
 		t.Errorf("an absurd bill is %d, want the largest amount", got)
 	}
 	if got := p.Of(spend.Tokens{Input: -5, Output: math.MinInt64, Cached: -1}); got != 0 {
-		t.Errorf("negative counts cost %s", got)
+		t.Errorf("negative counts cost %d", got)
 	}
 	if got := (spend.Price{Input: 3}).Of(spend.Tokens{Input: 100, Cached: 40}); got != spend.FromDollars(0.0003) {
-		t.Errorf("without a price for the cache: %s, want that of the input", got)
+		t.Errorf("without a price for the cache: %d, want that of the input", got)
 	}
 	for _, usd := range []float64{math.NaN(), math.Inf(-1), -1, 0} {
 		if got := spend.FromDollars(usd); got != 0 {
-			t.Errorf("%v USD are %s", usd, got)
+			t.Errorf("%v USD are %d", usd, got)
 		}
 	}
 	if got := spend.FromDollars(math.Inf(1)); got != math.MaxInt64 {
-		t.Errorf("endless money is %s", got)
+		t.Errorf("endless money is %d", got)
 	}
 }
 
