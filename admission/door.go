@@ -331,13 +331,6 @@ func (d *Door) drop(p *Place, now time.Time) {
 	p.state = gone
 }
 
-// Stats returns how many calls are inside and how many wait.
-func (d *Door) Stats() (running, waiting int) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.running, d.waiting
-}
-
 // Reconfigure replaces the bounds; c should have been validated. Calls that are
 // inside stay, those that wait keep their time.
 func (d *Door) Reconfigure(c Config) {
@@ -369,7 +362,7 @@ func (d *Door) Resume() {
 }
 
 // Drain refuses newcomers with ErrDraining. Those that wait or are inside were
-// promised an answer and go on; Stats says when the room is empty.
+// promised an answer and go on; Snapshot says when the room is empty.
 func (d *Door) Drain() {
 	d.mu.Lock()
 	defer d.mu.Unlock()

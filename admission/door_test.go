@@ -114,9 +114,14 @@ func wantRefused(t *testing.T, c *caller, kind error, reason string) *admission.
 func wantStats(t *testing.T, d *admission.Door, running, waiting int) {
 	t.Helper()
 	synctest.Wait()
-	if r, w := d.Stats(); r != running || w != waiting {
+	if r, w := count(d); r != running || w != waiting {
 		t.Fatalf("%d inside, %d waiting; want %d, %d", r, w, running, waiting)
 	}
+}
+
+func count(d *admission.Door) (running, waiting int) {
+	s := d.Snapshot()
+	return s.Running, s.Waiting
 }
 
 func newDoor(c admission.Config) *admission.Door { return admission.NewDoor("chat", c) }
@@ -809,7 +814,7 @@ func TestManyGoroutinesKeepTheBounds(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if running, waiting := d.Stats(); running != 0 || waiting != 0 || done.Load() == 0 {
+	if running, waiting := count(d); running != 0 || waiting != 0 || done.Load() == 0 {
 		t.Errorf("%d inside, %d waiting, %d served; want 0, 0 and many", running, waiting, done.Load())
 	}
 }
@@ -824,10 +829,10 @@ func Example() {
 		fmt.Println(refusal.Reason, refusal.RetryAfter)
 	}
 	place.Leave() // when the call's body has ended
-	fmt.Println(door.Stats())
+	fmt.Println(door.Snapshot().Running, "running")
 	// Output:
 	// queue_full 1s
-	// 0 0
+	// 0 running
 }
 
 func BenchmarkEnterWithRoom(b *testing.B) {

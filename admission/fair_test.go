@@ -404,7 +404,7 @@ func TestOfTwoHundredSimultaneousCallsTenGoIn(t *testing.T) {
 			close(start)
 			synctest.Wait()
 			mu.Lock()
-			if running, waiting := d.Stats(); running != 10 || in != 10 || waiting+refused != 190 {
+			if running, waiting := count(d); running != 10 || in != 10 || waiting+refused != 190 {
 				t.Errorf("%d inside, %d say so, %d wait and %d are refused; want 10, 10 and 190", running, in, waiting, refused)
 			}
 			mu.Unlock()
@@ -627,7 +627,7 @@ func ExampleClassOf() {
 		_, err := door.Enter(context.Background(), admission.Ticket{Class: admission.ClassOf(-10)})
 		fmt.Println("batch:", err)
 	})
-	for _, waiting := door.Stats(); waiting == 0; _, waiting = door.Stats() {
+	for _, waiting := count(door); waiting == 0; _, waiting = count(door) {
 		runtime.Gosched()
 	}
 	urgent.Go(func() {

@@ -71,7 +71,7 @@ func (q queueTrace) replay(c admission.Config) (tasks map[int]queueTask, otherwi
 			go func() { ended[i] <- act.run(door, began) }()
 		}
 		synctest.Wait()
-		if running, waiting := door.Stats(); running != act.pending || waiting != act.size {
+		if running, waiting := count(door); running != act.pending || waiting != act.size {
 			otherwise = append(otherwise, fmt.Sprintf("%dms %s: %d running, %d waiting; theirs %d pending, size %d",
 				act.at, act.do, running, waiting, act.pending, act.size))
 		}

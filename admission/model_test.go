@@ -202,7 +202,7 @@ func playModel(t *testing.T, seed uint64) {
 		serve()
 	}
 	now.place.Leave()
-	if running, waiting := d.Stats(); running != 0 || waiting != 0 {
+	if running, waiting := count(d); running != 0 || waiting != 0 {
 		t.Errorf("seed %d: %d inside and %d waiting at the end", seed, running, waiting)
 	}
 }
