@@ -343,3 +343,51 @@ func TestATransportMakesItsAttemptsWhenPRetryDid(t *testing.T) {
 		})
 	}
 }
+
+// hanging is a provider that never answers. It counts whom it hangs up at once.
+type hanging struct {
+	mu          sync.Mutex
+	under, most int
+}
+
+func (h *hanging) RoundTrip(r *http.Request) (*http.Response, error) {
+	h.add(1)
+	defer h.add(-1)
+	<-r.Context().Done()
+	return nil, r.Context().Err()
+}
+
+func (h *hanging) add(n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.under += n
+	h.most = max(h.most, h.under)
+}
+
+func TestATimeoutEndsACallWhereOpossumAndPQueueLetItGoOn(t *testing.T) {
+	for _, recording := range []string{"breaker/testdata/opossum.json", "admission/testdata/p-queue.json"} {
+		var r struct{ Together int }
+		if err := json.Unmarshal(read(t, os.DirFS("."), recording), &r); err != nil || r.Together != 3 {
+			t.Errorf("%s: %d ran at once where one was allowed, want 3 as the guide says: %v", recording, r.Together, err)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		provider := &hanging{}
+		c := route(to("provider", "m"))
+		c.Transport, c.Concurrency.Max, c.Retry.MaxAttempts = provider, 1, 1
+		c.Timeout.Attempt, c.Timeout.AttemptFixed, c.Queue.MaxWait = time.Second, true, time.Minute
+		w := build(t, c)
+		var calls sync.WaitGroup
+		for range 3 {
+			calls.Go(func() {
+				if g := w.do(t.Context(), "chat", askFor(10)); g.status != 504 {
+					t.Error(g)
+				}
+			})
+		}
+		calls.Wait()
+		if provider.most != 1 || provider.under != 0 {
+			t.Errorf("%d ran at once, %d run still; want 1 and 0", provider.most, provider.under)
+		}
+	})
+}

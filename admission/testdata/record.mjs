@@ -134,6 +134,23 @@ const differences = {
     [{ concurrency: 4 }, [...adds(120, { took: 30 }), { at: 1, do: 'look' }]]
 }
 
+// together is how many tasks ran at once in spite of concurrency: 1, because a
+// timeout ends no task.
+async function together () {
+  let running = 0
+  let most = 0
+  const task = async () => {
+    most = Math.max(most, ++running)
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    running--
+  }
+  const queue = new PQueue({ concurrency: 1, timeout: 10 })
+  for (let i = 0; i < 3; i++) queue.add(task).catch(() => {})
+  await clock.tickAsync(1000)
+  clock.reset()
+  return most
+}
+
 async function many (count, make) {
   const kept = []
   for (let i = 0; kept.length < count; i++) {
@@ -148,6 +165,7 @@ const windowed = await many(30, windows)
 for (const [name, [config, acts]] of Object.entries(fixed)) windowed.push(await run(name, config, acts))
 const apart = []
 for (const [name, [config, acts]] of Object.entries(differences)) apart.push(await run(name, config, acts))
+const most = await together()
 clock.uninstall()
 
 const types = readFileSync('node_modules/p-queue/dist/options.d.ts', 'utf8')
@@ -162,4 +180,5 @@ const short = (a) => [a.at, a.do, a.took ?? 0, a.priority ?? 0, a.timeout ?? 0, 
 const lines = (list) => list.map((t) => JSON.stringify({ ...t, acts: t.acts.map(short) })).join(',\n')
 console.log(`{"recorded":{"p-queue":"${version('p-queue')}","@sinonjs/fake-timers":"${version('@sinonjs/fake-timers')}","node":"${process.version}"},
 "names":${JSON.stringify({ options, events, members })},
+"together":${most},
 "traces":[\n${lines(traces)}\n],\n"windows":[\n${lines(windowed)}\n],\n"differences":[\n${lines(apart)}\n]}`)

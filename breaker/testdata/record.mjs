@@ -239,6 +239,26 @@ const differences = {
   }
 }
 
+// together is how many calls ran at once in spite of capacity: 1, because a timeout
+// ends no call.
+async function together () {
+  let running = 0
+  let most = 0
+  const action = async () => {
+    most = Math.max(most, ++running)
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    running--
+  }
+  const breaker = new Breaker(action, { capacity: 1, timeout: 10, volumeThreshold: 10 })
+  for (let i = 0; i < 3; i++) {
+    breaker.fire().catch(() => {})
+    await clock.tickAsync(20)
+  }
+  breaker.shutdown()
+  clock.reset()
+  return most
+}
+
 const traces = []
 for (let i = 0; i < 40; i++) traces.push(await schedule(i))
 const apart = []
@@ -247,6 +267,8 @@ for (const [name, run] of Object.entries(differences)) {
   r.name = name
   apart.push(r.done())
 }
+
+const most = await together()
 clock.uninstall()
 
 // The names that a migration guide must know, from the package's own source: it
@@ -262,4 +284,5 @@ const version = (name) => JSON.parse(readFileSync(`node_modules/${name}/package.
 const lines = (list) => list.map((t) => JSON.stringify(t)).join(',\n')
 console.log(`{"recorded":{"opossum":"${version('opossum')}","@sinonjs/fake-timers":"${version('@sinonjs/fake-timers')}","node":"${process.version}"},
 "names":${JSON.stringify({ options, events, members })},
+"together":${most},
 "traces":[\n${lines(traces)}\n],\n"differences":[\n${lines(apart)}\n]}`)
