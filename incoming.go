@@ -457,8 +457,11 @@ func pathIDs(path string) []string {
 	return ids
 }
 
+// now is the time, for half the price of time.Now: a call asks often.
+func (in *incoming) now() time.Time { return in.Arrived.Add(time.Since(in.Arrived)) }
+
 // tell gives an event about this call to the recorder.
 func (in *incoming) tell(e *call.Event) {
-	e.Call, e.At = &in.Call, time.Now()
+	e.Call, e.At = &in.Call, in.now()
 	in.house.memory.record(e)
 }

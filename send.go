@@ -86,9 +86,9 @@ func (in *incoming) admit(ctx context.Context, u call.Upstream, n int, first, fo
 	if first {
 		p.budget.Reached()
 	}
-	s.began = time.Now()
+	s.began = in.now()
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
-	s.clocks.Start(s.limits(), s.cancel, s.slow)
+	s.clocks.Start(s.began, s.limits(), s.cancel, s.slow)
 	return s, nil
 }
 

@@ -63,7 +63,10 @@ func (p *Place) LeaveAfter(tokens int64) {
 		d.mu.Unlock()
 		return
 	}
-	now := time.Now()
+	var now time.Time // of no interest to a call that is inside and never waited
+	if p.state == waiting || p.flow != nil {
+		now = time.Now()
+	}
 	if p.flow != nil && tokens > 0 {
 		d.lanes[p.class.index()].charge(p.flow, tokens-p.cost, now)
 	}

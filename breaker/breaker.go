@@ -143,6 +143,10 @@ func (b *Breaker) Admit(force bool) (*Permit, error) {
 func (b *Breaker) AdmitTo(p *Permit, force bool) error {
 	b.mu.Lock()
 	defer b.unlock()
+	if b.calm() {
+		b.permit(p)
+		return nil
+	}
 	now := time.Now()
 	b.catchUp(now)
 	switch b.state {
@@ -173,8 +177,17 @@ func (b *Breaker) AdmitTo(p *Permit, force bool) error {
 func (b *Breaker) Peek() (ok bool, wait time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.calm() {
+		return true, 0
+	}
 	wait = b.wait(time.Now())
 	return wait <= 0, max(0, wait)
+}
+
+// calm reports whether everything is admitted, at whatever time: reading the clock
+// would be the dearest part of asking.
+func (b *Breaker) calm() bool {
+	return b.state == Closed && b.rampFrom.IsZero() && b.c.Throttle <= 0
 }
 
 // State returns what the circuit does with attempts now. It changes nothing: a

@@ -195,7 +195,7 @@ func (s *Scheduler[A]) Open(ctx context.Context, c *call.Call, st *State[A]) Res
 		if ctx.Err() != nil {
 			return s.end(st, Left, 0)
 		}
-		if !c.CommitBy.IsZero() && !time.Now().Before(c.CommitBy) {
+		if !c.CommitBy.IsZero() && time.Until(c.CommitBy) <= 0 {
 			return s.end(st, Deadline, 0)
 		}
 		l, key, reason, wait := s.choose(c, st)

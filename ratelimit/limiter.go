@@ -85,7 +85,11 @@ func (a Ask) Ticket() Ticket { return a.ticket }
 // let through.
 func Take(asks []Ask) bool {
 	arrange(asks)
-	now := time.Now()
+	if len(asks) == 0 {
+		return true
+	}
+	began := asks[0].Limiter.began
+	now := began.Add(time.Since(began)) // half the price of time.Now
 	for i := range asks {
 		asks[i].enter(now)
 	}

@@ -163,14 +163,18 @@ func (p *Pool) Key(t *call.Target, model string, tried []*call.Key) (k *call.Key
 	model = asked(t, model)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	now := time.Now()
-	var few [16]int // no allocation for the usual number of keys
+	var now time.Time // read when a rest has to be compared with it
+	var few [16]int   // no allocation for the usual number of keys
 	usable := few[:0]
 	for i := range t.Keys {
 		if triedAlready(t, i, tried) {
 			continue
 		}
-		switch ejected, paused := p.keyRests(t, i, model); {
+		ejected, paused := p.keyRests(t, i, model)
+		if now.IsZero() && !(ejected.until.IsZero() && paused.until.IsZero()) {
+			now = time.Now()
+		}
+		switch {
 		case ejected.active(now):
 		case paused.active(now):
 			if d := paused.until.Sub(now); wait == 0 || d < wait {
@@ -276,6 +280,9 @@ func (p *Pool) Report(u call.Upstream, o call.Outcome) {
 		return
 	}
 	row := o.Class.Row()
+	if row.Breaker == call.BreakerSuccess && p.nothingRests(u) {
+		return
+	}
 	news := news{now: time.Now(), name: nameOf(u), model: asked(u.Target, u.Model), reason: o.Class.String()}
 	ours := u.Key != nil && !o.CallersKey
 	var told telling
@@ -294,6 +301,19 @@ func (p *Pool) Report(u call.Upstream, o call.Outcome) {
 	if told.kind != 0 {
 		p.event(told.kind, u.Target.Name, told.key, news.reason, told.wait)
 	}
+}
+
+// nothingRests reports whether neither key nor model of an attempt is ejected, so
+// that its success ends nothing.
+func (p *Pool) nothingRests(u call.Upstream) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	known := p.upstreams[u.Target.Name]
+	if known == nil {
+		return true
+	}
+	m := known.models[asked(u.Target, u.Model)]
+	return known.keys[nameOf(u)] == nil && (m == nil || m.ejected == rest{})
 }
 
 // news is what an attempt said about a key and a model.

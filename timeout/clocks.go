@@ -105,14 +105,15 @@ type Clocks struct {
 // lock. Stop must be called when the attempt is over.
 func Start(l Limits, cancel func(cause error), tellSlow func()) *Clocks {
 	c := &Clocks{}
-	c.Start(l, cancel, tellSlow)
+	c.Start(time.Now(), l, cancel, tellSlow)
 	return c
 }
 
 // Start is the function Start for zero Clocks of the caller's, which must not be
-// copied afterwards. It is called once.
-func (c *Clocks) Start(l Limits, cancel func(cause error), tellSlow func()) {
-	c.start, c.cancel, c.slow, c.stream = time.Now(), cancel, tellSlow, l.Stream
+// copied afterwards, and an attempt that was sent at a moment just gone. It is
+// called once.
+func (c *Clocks) Start(at time.Time, l Limits, cancel func(cause error), tellSlow func()) {
+	c.start, c.cancel, c.slow, c.stream = at, cancel, tellSlow, l.Stream
 	c.quiet = l.QuietStart && l.FirstToken > 0 // without first_token nobody would watch
 	c.limits = [numClocks]time.Duration{connect: l.Connect, headers: l.Headers, firstToken: l.FirstToken, idle: l.Idle,
 		stall: l.Stall, attempt: l.Attempt, streamTotal: l.StreamTotal, slow: l.Slow}
