@@ -64,7 +64,7 @@ func TestAKeyIsTakenOutAndNothingElse(t *testing.T) {
 	if f := parsed(t, string(last)); !f.KeysRequired() || len(f.Keys) != 0 {
 		t.Error("with the last key gone, everybody may call")
 	}
-	if _, err := parsed(t, text).WithoutKey("wbe"); !errors.Is(err, ErrNoKey) || !strings.Contains(err.Error(), `did you mean "web"?`) {
+	if _, err := parsed(t, text).WithoutKey("wbe"); err == nil || !strings.Contains(err.Error(), `x.yaml: keys: no key "wbe"`) || !strings.Contains(err.Error(), `did you mean "web"?`) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -130,4 +130,28 @@ func FuzzNoLiteLLMFilePanics(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		_, _ = FromLiteLLM("fuzz.yaml", text)
 	})
+}
+
+func TestLiteLLMsLimitsAreTheQuotasOfTheirTargets(t *testing.T) {
+	got, err := FromLiteLLM("l.yaml", []byte(`model_list:
+- {model_name: a, litellm_params: {model: openai/gpt-4o, rpm: 500, tpm: 200000}}
+- {model_name: b, litellm_params: {model: openai/gpt-4o}}
+- {model_name: c, litellm_params: {model: openai/gpt-4o, rpm: 7}}
+- {model_name: d, litellm_params: {model: openai/mini, tpm: -1, rpm: many}}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	quota := "'openai/gpt-4o'\n        quota: {rpm: 500, tpm: 200000}\n"
+	if n := strings.Count(got, quota); n != 3 {
+		t.Errorf("the one account has its quota in %d of 3 routes:\n%s", n, got)
+	}
+	for _, left := range []string{"model_list[2].litellm_params.rpm, tpm (the target has others already)", "model_list[3].litellm_params.tpm", "model_list[3].litellm_params.rpm"} {
+		if !strings.Contains(got, "# not taken over: "+left) {
+			t.Errorf("not said to be left: %s\n%s", left, got)
+		}
+	}
+	if err := CheckShape("l.yaml", []byte(got)); err != nil {
+		t.Error(err)
+	}
 }

@@ -29,8 +29,8 @@ type litellmModel struct {
 }
 
 // FromLiteLLM translates a configuration of LiteLLM: models become providers and
-// routes, of fallbacks, retries and the timeout what they are here. What has no
-// counterpart is listed in comments at the end. The result refers to variables
+// routes, rpm and tpm quotas of their targets, fallbacks, retries and the timeout
+// what they are here. What has no counterpart is listed in comments at the end. The result refers to variables
 // where the original did; a key that stood in the original stands in the result.
 func FromLiteLLM(name string, text []byte) (translated string, err error) {
 	defer func() {
@@ -45,7 +45,7 @@ func FromLiteLLM(name string, text []byte) (translated string, err error) {
 	if len(in.Models) == 0 {
 		return "", fmt.Errorf("%s: no model_list: is this a configuration of LiteLLM?", name)
 	}
-	t := &translation{targets: map[string][]string{}}
+	t := &translation{targets: map[string][]string{}, quotas: map[string]litellmQuota{}}
 	for i, m := range in.Models {
 		t.model(i, m)
 	}
@@ -61,8 +61,9 @@ func FromLiteLLM(name string, text []byte) (translated string, err error) {
 // translation is what has been understood so far.
 type translation struct {
 	providers []litellmProvider
-	routes    []string            // in the order of the file
-	targets   map[string][]string // by route
+	routes    []string                // in the order of the file
+	targets   map[string][]string     // by route
+	quotas    map[string]litellmQuota // by target
 	attempts  int
 	total     time.Duration
 	left      []string
@@ -71,10 +72,25 @@ type translation struct {
 // litellmProvider is one account: a kind, an address and a key.
 type litellmProvider struct{ name, kind, base, key, version string }
 
+// litellmQuota is what a contract allows one model of one account, per minute; 0:
+// not said.
+type litellmQuota struct{ rpm, tpm int }
+
+func (q litellmQuota) String() string {
+	var limits []string
+	if q.rpm > 0 {
+		limits = append(limits, fmt.Sprintf("rpm: %d", q.rpm))
+	}
+	if q.tpm > 0 {
+		limits = append(limits, fmt.Sprintf("tpm: %d", q.tpm))
+	}
+	return "{" + strings.Join(limits, ", ") + "}"
+}
+
 func (t *translation) model(i int, m litellmModel) {
 	where := fmt.Sprintf("model_list[%d]", i)
 	t.leave(where+".", without(m.Rest, "model_name", "litellm_params"))
-	t.leave(where+".litellm_params.", without(m.Params, "model", "api_key", "api_base", "api_version"))
+	t.leave(where+".litellm_params.", without(m.Params, "model", "api_key", "api_base", "api_version", "rpm", "tpm"))
 	kind, model := kindOf(wordIn(m.Params, "model"))
 	base := expandable(wordIn(m.Params, "api_base"))
 	if v := all.ByName(kind); v == nil || v.BaseURL == "" && base == "" || m.Name == "" || model == "" {
@@ -91,6 +107,31 @@ func (t *translation) model(i int, m litellmModel) {
 	}
 	if !slices.Contains(t.targets[m.Name], target) {
 		t.targets[m.Name] = append(t.targets[m.Name], target)
+	}
+	t.quota(where, target, m.Params)
+}
+
+// quota notes the limits of a target. One account has one limit for a model, so
+// that of two entries that say different ones the first counts.
+func (t *translation) quota(where, target string, params map[string]any) {
+	var q litellmQuota
+	for _, l := range []struct {
+		key string
+		to  *int
+	}{{"rpm", &q.rpm}, {"tpm", &q.tpm}} {
+		n, ok := numberOf(params[l.key])
+		if ok && n >= 1 && n <= 1e9 && n == math.Trunc(n) {
+			*l.to = int(n)
+		} else if params[l.key] != nil {
+			t.left = append(t.left, where+".litellm_params."+l.key+" (want a whole number above 0)")
+		}
+	}
+	switch known := t.quotas[target]; {
+	case q == litellmQuota{} || q == known:
+	case known == litellmQuota{}:
+		t.quotas[target] = q
+	default:
+		t.left = append(t.left, where+".litellm_params.rpm, tpm (the target has others already)")
 	}
 }
 
@@ -202,10 +243,7 @@ func (t *translation) fallbacks(where string, value any) {
 func (t *translation) leave(where string, members map[string]any) {
 	for _, key := range sortedKeys(members) {
 		hint := ""
-		switch key {
-		case "rpm", "tpm":
-			hint = " (limits of a provider's contract are not enforced yet)"
-		case "general_settings":
+		if key == "general_settings" {
 			hint = " (client keys: holdfast key new)"
 		}
 		t.left = append(t.left, where+key+hint)
@@ -227,7 +265,11 @@ func (t *translation) text() string {
 	for _, name := range t.routes {
 		fmt.Fprintf(&b, "  %s:\n    targets:\n", inQuotes(name))
 		for _, target := range t.targets[name] {
-			fmt.Fprintf(&b, "      - %s\n", inQuotes(target))
+			if q := t.quotas[target]; q != (litellmQuota{}) {
+				fmt.Fprintf(&b, "      - target: %s\n        quota: %s\n", inQuotes(target), q)
+			} else {
+				fmt.Fprintf(&b, "      - %s\n", inQuotes(target))
+			}
 		}
 	}
 	if t.attempts > 0 {

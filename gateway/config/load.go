@@ -464,9 +464,12 @@ func (env environment) maxConcurrency() (int, error) {
 	return n, err
 }
 
+// concurrencyVariables are read without being named in the file.
+var concurrencyVariables = []string{"HOLDFAST_MAX_CONCURRENCY", "OPENAI_MAX_CONCURRENCY"}
+
 // concurrencyVariable returns which of them is set, "" if none is.
 func (env environment) concurrencyVariable() (name string, n int, err error) {
-	for _, name := range []string{"HOLDFAST_MAX_CONCURRENCY", "OPENAI_MAX_CONCURRENCY"} {
+	for _, name := range concurrencyVariables {
 		text, ok := env.lookup(name)
 		if !ok || text == "" {
 			continue
