@@ -21,7 +21,8 @@ func (p *program) breaker() *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(
-		p.listBreakers(),
+		listing(p, "Show the circuits of all targets", "Show the circuits of all targets, and what operators did to them.", "/api/v1/breakers",
+			func(b admin.Breakers) error { return p.showBreakers(b.Breakers) }),
 		p.moveBreaker("open", "Send nothing to a target", "Send nothing to a target, for a time or until it is closed or reset. After the time it is probed, as after\nany outage. Calls under way end as they do.",
 			"  holdfast breaker open openai/gpt-4o --for 30m --reason \"maintenance at the provider\""),
 		p.moveBreaker("close", "Admit everything to a target, whatever it answers", "Admit everything to a target, whatever it answers, for a time or until it is opened or reset. After the\ntime it works by itself again.",
@@ -29,26 +30,6 @@ func (p *program) breaker() *cobra.Command {
 		p.moveBreaker("reset", "Let a circuit work by itself, as if nothing had been", "Forget what was counted and what was done by hand: the circuit is closed and works by itself.",
 			"  holdfast breaker reset openai/gpt-4o"),
 	)
-	return c
-}
-
-func (p *program) listBreakers() *cobra.Command {
-	var asJSON bool
-	c := &cobra.Command{
-		Use:   "list",
-		Short: "Show the circuits of all targets",
-		Long:  "Show the circuits of all targets, and what operators did to them." + aboutOperators,
-		Args:  cobra.NoArgs,
-	}
-	o := askedBy(c)
-	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		raw, err := o.get(c.Context(), "/api/v1/breakers")
-		if err != nil {
-			return err
-		}
-		return answer(p, o, raw, asJSON, func(b admin.Breakers) error { return p.showBreakers(b.Breakers) })
-	}
 	return c
 }
 

@@ -3,7 +3,6 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -88,13 +87,23 @@ func writeKey(c *cobra.Command, path, name string, lines []string) error {
 		return exit{exitUsage, fmt.Errorf("%s has a key %q already; give this one another --name", path, name)}
 	}
 	text, err := file.WithKey(lines)
-	if err == nil {
-		err = config.Replace(path, text)
-	}
 	if err != nil {
 		return exit{exitUsage, err}
 	}
-	return nil
+	return replace(path, text)
+}
+
+// replace writes a file anew. What cannot be written is no mistake in the command.
+func replace(path string, text []byte) error {
+	err := config.Replace(path, text)
+	var mistakes config.Errors
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &mistakes):
+		return exit{exitUsage, err}
+	}
+	return exit{exitFailed, fmt.Errorf("%s cannot be written: %w", path, err)}
 }
 
 // lines are what the file says of the key. Words are quoted wherever YAML could
@@ -226,7 +235,7 @@ func (p *program) keyRevoke() *cobra.Command {
 		Use:   "revoke NAME",
 		Short: "Take a key out of the file",
 		Long: "Take a key out of the file, which keeps its comments. A running gateway notices within a second. When the last\n" +
-			"key goes, nobody gets in any more.",
+			"key goes, nobody gets in any more. Exit code 1: the file cannot be written, 2: it has no such key.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			file, err := load(c, path)
@@ -234,14 +243,11 @@ func (p *program) keyRevoke() *cobra.Command {
 				return err
 			}
 			text, err := file.WithoutKey(args[0])
-			if err == nil {
-				err = config.Replace(path, text)
-			}
-			if errors.Is(err, os.ErrPermission) {
-				return exit{exitFailed, err}
-			}
 			if err != nil {
 				return exit{exitUsage, err}
+			}
+			if err := replace(path, text); err != nil {
+				return err
 			}
 			fmt.Fprintf(p.out, "%s is out of %s\n", args[0], path)
 			return nil

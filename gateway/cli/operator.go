@@ -151,6 +151,22 @@ func (o *operator) decode(raw []byte, v any) error {
 	return nil
 }
 
+// listing is a command that asks a running gateway for something and shows it.
+func listing[T any](p *program, short, long, path string, show func(T) error) *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{Use: "list", Short: short, Long: long + aboutOperators, Args: cobra.NoArgs}
+	o := askedBy(c)
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		raw, err := o.get(c.Context(), path)
+		if err != nil {
+			return err
+		}
+		return answer(p, o, raw, asJSON, show)
+	}
+	return c
+}
+
 // answer prints raw as it came with --json, else decodes it and shows it.
 func answer[T any](p *program, o *operator, raw []byte, asJSON bool, show func(T) error) error {
 	if asJSON {

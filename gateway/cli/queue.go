@@ -21,31 +21,12 @@ func (p *program) queue() *cobra.Command {
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(
-		p.listQueues(),
+		listing(p, "Show the waiting rooms of all routes", "Show who is inside, who waits and who was refused, by route.", "/api/v1/queues",
+			func(q admin.Queues) error { return p.showQueues(q.Queues) }),
 		p.moveQueue("drain", "Refuse new calls of a route", "Refuse new calls of a route until it is resumed. Those that wait or are inside go on, to their ends."),
 		p.moveQueue("pause", "Let no call of a route in", "Let no call of a route in until it is resumed. Calls wait as long as they may, 2 s by default, and are\nrefused then; those that are inside go on."),
 		p.moveQueue("resume", "End a pause and a drain", "End a pause and a drain: what waits goes in."),
 	)
-	return c
-}
-
-func (p *program) listQueues() *cobra.Command {
-	var asJSON bool
-	c := &cobra.Command{
-		Use:   "list",
-		Short: "Show the waiting rooms of all routes",
-		Long:  "Show who is inside, who waits and who was refused, by route." + aboutOperators,
-		Args:  cobra.NoArgs,
-	}
-	o := askedBy(c)
-	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		raw, err := o.get(c.Context(), "/api/v1/queues")
-		if err != nil {
-			return err
-		}
-		return answer(p, o, raw, asJSON, func(q admin.Queues) error { return p.showQueues(q.Queues) })
-	}
 	return c
 }
 
