@@ -22,28 +22,25 @@ type names struct {
 	cachedTokens, reasoningTokens, firstChunk string
 }
 
-// profiles are the names in force. For what is known here the two say the same
-// today; they part where the new home renames, as it does with what was written
-// into a cache.
-var profiles = map[string]*names{
-	GenAI141: { //nolint:gosec // G101: tokens here are those of models
-		schema:    "https://opentelemetry.io/schemas/1.41.0",
-		operation: "gen_ai.operation.name", provider: "gen_ai.provider.name",
-		requestModel: "gen_ai.request.model", requestStream: "gen_ai.request.stream", maxTokens: "gen_ai.request.max_tokens",
-		responseModel: "gen_ai.response.model",
-		inputTokens:   "gen_ai.usage.input_tokens", outputTokens: "gen_ai.usage.output_tokens",
-		cachedTokens: "gen_ai.usage.cache_read.input_tokens", reasoningTokens: "gen_ai.usage.reasoning.output_tokens",
-		firstChunk: "gen_ai.response.time_to_first_chunk",
-	},
-	GenAILatest: { //nolint:gosec // G101: tokens here are those of models
-		operation: "gen_ai.operation.name", provider: "gen_ai.provider.name",
-		requestModel: "gen_ai.request.model", requestStream: "gen_ai.request.stream", maxTokens: "gen_ai.request.max_tokens",
-		responseModel: "gen_ai.response.model",
-		inputTokens:   "gen_ai.usage.input_tokens", outputTokens: "gen_ai.usage.output_tokens",
-		cachedTokens: "gen_ai.usage.cache_read.input_tokens", reasoningTokens: "gen_ai.usage.reasoning.output_tokens",
-		firstChunk: "gen_ai.response.time_to_first_chunk",
-	},
-	GenAIOff: nil,
+// known are the names of version 1.41. The new home says the same of what is known
+// here; it parts where it renames, as it does with what was written into a cache.
+var known = names{ //nolint:gosec // G101: tokens here are those of models
+	schema:    "https://opentelemetry.io/schemas/1.41.0",
+	operation: "gen_ai.operation.name", provider: "gen_ai.provider.name",
+	requestModel: "gen_ai.request.model", requestStream: "gen_ai.request.stream", maxTokens: "gen_ai.request.max_tokens",
+	responseModel: "gen_ai.response.model",
+	inputTokens:   "gen_ai.usage.input_tokens", outputTokens: "gen_ai.usage.output_tokens",
+	cachedTokens: "gen_ai.usage.cache_read.input_tokens", reasoningTokens: "gen_ai.usage.reasoning.output_tokens",
+	firstChunk: "gen_ai.response.time_to_first_chunk",
+}
+
+// profiles are the names in force.
+var profiles = map[string]*names{GenAI141: &known, GenAILatest: known.unversioned(), GenAIOff: nil}
+
+// unversioned are the same names, of conventions that have no release.
+func (n names) unversioned() *names {
+	n.schema = ""
+	return &n
 }
 
 // operations are the values of gen_ai.operation.name. An operation that is not
