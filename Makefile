@@ -59,6 +59,7 @@ clients: build ## Claude Code and Codex for real (5 minutes; npm); HOLDFAST_WRIT
 .PHONY: experiments
 experiments: ## the simulations with all their seeds (some minutes); writes their tables
 	HOLDFAST_SEEDS=20 HOLDFAST_WRITE_DOCS=1 go test -count=1 -timeout 60m -run "TestATokenLimitIsUsedAndNotHit|TestABurstOfImpatientCallers|TestAStallIsOver" .
+	HOLDFAST_SEEDS=20 go test -count=1 -v -run "TestAnAdaptiveLimit|TestALimitGrows|TestAServerThatBecomesSlower" ./concurrency
 
 .PHONY: attack
 attack: build ## what was done to other gateways, against bin/holdfast (some minutes)
