@@ -23,6 +23,7 @@ import (
 	"github.com/holdfast-gateway/holdfast"
 	"github.com/holdfast-gateway/holdfast/call"
 	"github.com/holdfast-gateway/holdfast/gateway/internal/reach"
+	"github.com/holdfast-gateway/holdfast/http1"
 	"github.com/holdfast-gateway/holdfast/provider/all"
 	"github.com/holdfast-gateway/holdfast/retry"
 	"github.com/holdfast-gateway/holdfast/timeout"
@@ -92,7 +93,7 @@ func Examine(ctx context.Context, c holdfast.Config, o Options) []Check {
 		for _, t := range r.Targets {
 			if !seen[t.Name] {
 				seen[t.Name] = true
-				patients = append(patients, &patient{Options: o, target: t})
+				patients = append(patients, &patient{Options: o, http: c.HTTP, target: t})
 			}
 		}
 	}
@@ -116,6 +117,7 @@ func Examine(ctx context.Context, c holdfast.Config, o Options) []Check {
 // patient is one target under examination, by one goroutine.
 type patient struct {
 	Options
+	http   string // as holdfast.Config has it
 	target holdfast.Target
 	checks []Check
 	skew   time.Duration
@@ -303,18 +305,32 @@ func (p *patient) transport(k holdfast.Key, record func(*call.Event)) (*holdfast
 	if k.Secret != "" {
 		target.Keys = []holdfast.Key{k}
 	}
-	base := http.DefaultTransport.(*http.Transport).Clone() // of the standard library
-	base.TLSClientConfig = p.TLS
-	base.DisableKeepAlives = true
-	base.DialContext = p.Dial
 	return holdfast.NewTransport(holdfast.Config{
 		Routes:    []holdfast.Route{{Name: "doctor", Models: []string{"*"}, Targets: []holdfast.Target{target}}},
 		Retry:     retry.Config{MaxAttempts: 1},
 		Timeout:   timeout.Config{Total: p.Timeout, Attempt: p.Timeout, AttemptFixed: true},
-		Transport: &clockReader{RoundTripper: base, patient: p},
+		Transport: &clockReader{RoundTripper: p.way(), patient: p},
 		Recorder:  call.RecorderFunc(record),
 	})
 }
+
+// way is the client that the gateway would use (upstream.http), for one call.
+func (p *patient) way() http.RoundTripper {
+	whole := &http.Transport{
+		Proxy: http.ProxyFromEnvironment, DialContext: p.Dial, TLSClientConfig: p.TLS, ForceAttemptHTTP2: true,
+		DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: maxHeader,
+	}
+	if p.http == "net" {
+		return whole
+	}
+	return &http1.Transport{
+		Proxy: http.ProxyFromEnvironment, Fallback: whole, DialContext: p.Dial, TLS: p.TLS,
+		HandshakeTimeout: p.Timeout, IdleTimeout: time.Second, MaxHeaderBytes: maxHeader,
+	}
+}
+
+// maxHeader is how much of an answer's headers the gateway takes, in bytes.
+const maxHeader = 256 << 10
 
 // clockReader reads the provider's clock from its answers.
 type clockReader struct {

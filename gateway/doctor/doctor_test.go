@@ -136,3 +136,28 @@ func TestAToolIsOnlyConnectedTo(t *testing.T) {
 		t.Errorf("the tool was called %d times", calls)
 	}
 }
+
+func TestTheDoctorGoesTheWayThatTheGatewayGoes(t *testing.T) {
+	protocols := make(chan string, 8)
+	simulated := sim.New(sim.Config{})
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		protocols <- r.Proto
+		simulated.ServeHTTP(w, r)
+	}))
+	s.EnableHTTP2 = true
+	s.StartTLS()
+	defer s.Close()
+	trusted := x509.NewCertPool()
+	trusted.AddCert(s.Certificate())
+	for way, want := range map[string]string{"": "HTTP/1.1", "lean": "HTTP/1.1", "net": "HTTP/2.0"} {
+		c := holdfast.Config{HTTP: way, Routes: []holdfast.Route{{Name: "r", Targets: []holdfast.Target{{Name: "t", Vendor: "openai", BaseURL: s.URL, Model: "gpt-4o"}}}}}
+		for _, check := range doctor.Examine(t.Context(), c, doctor.Options{TLS: &tls.Config{RootCAs: trusted}}) {
+			if check.Verdict != doctor.Good && check.Name == "call" {
+				t.Errorf("%q: %+v", way, check)
+			}
+		}
+		if got := <-protocols; got != want {
+			t.Errorf("upstream.http %q: the provider was asked by %s, want %s", way, got, want)
+		}
+	}
+}
