@@ -48,6 +48,7 @@ type Vendor struct {
 	// of this vendor. nil claims nothing.
 	Claims func(h http.Header, path string) bool
 
+	GenAI      string   // what OpenTelemetry's gen_ai.provider.name calls it; "" as Name
 	RequestID  string   // response header with the vendor's own request id
 	StrictEnd  bool     // the dialect's terminator is always sent: a stream without it is cut
 	Credential []string // request headers in which this vendor takes a credential

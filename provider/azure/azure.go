@@ -23,6 +23,7 @@ const FoundryVersion = "2024-05-01-preview"
 func New() *provider.Vendor {
 	return &provider.Vendor{
 		Name:       "azure",
+		GenAI:      "azure.ai.openai",
 		Hosts:      []string{".openai.azure.com", ".services.ai.azure.com", ".cognitiveservices.azure.com"},
 		Table:      table,
 		Address:    address,

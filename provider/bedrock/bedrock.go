@@ -15,6 +15,7 @@ import (
 func New() *provider.Vendor {
 	return &provider.Vendor{
 		Name:       "bedrock",
+		GenAI:      "aws.bedrock",
 		Table:      table,
 		Endpoint:   func(string, string) provider.Endpoint { return provider.Endpoint{} },
 		Classify:   classify,

@@ -22,6 +22,7 @@ import (
 // Profile is what one server does differently.
 type Profile struct {
 	Name    string
+	GenAI   string   // as in provider.Vendor
 	BaseURL string   // with the path before /chat/completions; "" for none of its own
 	Hosts   []string // as in provider.Vendor
 	Bare    bool     // its paths carry no /v1
@@ -55,7 +56,7 @@ func Named(name string) *provider.Vendor {
 func (p Profile) Vendor() *provider.Vendor {
 	table := p.Rows.Join(common)
 	v := &provider.Vendor{
-		Name: p.Name, BaseURL: p.BaseURL, Hosts: p.Hosts, Table: table,
+		Name: p.Name, GenAI: p.GenAI, BaseURL: p.BaseURL, Hosts: p.Hosts, Table: table,
 		Endpoint:   p.endpoint,
 		Classify:   table.Classifier(resets, text),
 		Sign:       sign,

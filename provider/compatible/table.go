@@ -80,7 +80,7 @@ var profiles = []Profile{
 		},
 	},
 	{
-		Name: "mistral", BaseURL: "https://api.mistral.ai", Hosts: []string{"api.mistral.ai", "codestral.mistral.ai"},
+		Name: "mistral", GenAI: "mistral_ai", BaseURL: "https://api.mistral.ai", Hosts: []string{"api.mistral.ai", "codestral.mistral.ai"},
 		Done: true, Think: []string{"magistral"},
 		Rows: provider.Table{
 			{Code: "3505", Class: call.Overloaded, Note: "service tier capacity exceeded: a 429 that is no limit of ours"},
@@ -138,7 +138,7 @@ var profiles = []Profile{
 		},
 	},
 	{
-		Name: "xai", BaseURL: "https://api.x.ai", Hosts: []string{"api.x.ai"},
+		Name: "xai", GenAI: "x_ai", BaseURL: "https://api.x.ai", Hosts: []string{"api.x.ai"},
 		Done: true, Think: []string{"grok-3-mini", "grok-4"},
 		Rows: provider.Table{
 			{Contains: "incorrect api key", Status: 400, Class: call.Auth, Note: "invalid-argument is its code for a bad key"},

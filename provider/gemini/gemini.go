@@ -15,6 +15,7 @@ import (
 // New returns what is known of the Gemini API.
 func New() *provider.Vendor {
 	v := vendor("gemini", "X-Goog-Api-Key", "")
+	v.GenAI = "gcp.gemini"
 	v.BaseURL = "https://generativelanguage.googleapis.com"
 	v.Hosts = []string{"generativelanguage.googleapis.com"}
 	return v
@@ -23,6 +24,7 @@ func New() *provider.Vendor {
 // NewVertex returns what is known of Vertex AI.
 func NewVertex() *provider.Vendor {
 	v := vendor("vertex", "Authorization", "Bearer ")
+	v.GenAI = "gcp.vertex_ai"
 	v.BaseURL = "https://aiplatform.googleapis.com"
 	v.Hosts = []string{"aiplatform.googleapis.com", ".aiplatform.googleapis.com"}
 	return v

@@ -1,6 +1,11 @@
 package traces
 
-import "github.com/holdfast-gateway/holdfast/call"
+import (
+	"cmp"
+
+	"github.com/holdfast-gateway/holdfast/call"
+	"github.com/holdfast-gateway/holdfast/provider/all"
+)
 
 // The profiles of gen_ai.* names, which are still moving: version 1.41.0 was the
 // last in OpenTelemetry's own conventions, their new home has no release yet.
@@ -49,16 +54,10 @@ var operations = map[call.Op]string{
 	call.OpChat: "chat", call.OpResponses: "chat", call.OpMessages: "chat", call.OpEmbeddings: "embeddings",
 }
 
-// providers are the values of gen_ai.provider.name whose vendor has another name
-// here.
-var providers = map[string]string{
-	"azure": "azure.ai.openai", "bedrock": "aws.bedrock", "gemini": "gcp.gemini", "vertex": "gcp.vertex_ai",
-	"mistral": "mistral_ai", "xai": "x_ai",
-}
-
+// providerName is the value of gen_ai.provider.name for a vendor.
 func providerName(vendor string) string {
-	if name, ok := providers[vendor]; ok {
-		return name
+	if v := all.ByName(vendor); v != nil {
+		return cmp.Or(v.GenAI, v.Name)
 	}
 	return vendor
 }
