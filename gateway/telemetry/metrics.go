@@ -144,17 +144,26 @@ func (m *Metrics) callEnded(e *call.Event) {
 	if e.Call == nil {
 		return
 	}
-	m.observe(m.duration.WithLabelValues(route(e), outcome), e, e.At.Sub(e.Call.Arrived))
+	trace := m.example(e)
+	observe(m.duration.WithLabelValues(route(e), outcome), trace, e.At.Sub(e.Call.Arrived))
 	if e.Attempt > 0 {
-		m.observe(m.overhead.WithLabelValues(), e, e.Own)
+		observe(m.overhead.WithLabelValues(), trace, e.Own)
 	}
 }
 
-// observe notes a length of time, with the call's trace for an example.
-func (m *Metrics) observe(o prometheus.Observer, e *call.Event, d time.Duration) {
-	seconds := max(0, d.Seconds())
+// example names the call's trace; nil where nobody keeps it.
+func (m *Metrics) example(e *call.Event) prometheus.Labels {
 	if trace, span := m.trace(e.Call); trace != "" {
-		o.(prometheus.ExemplarObserver).ObserveWithExemplar(seconds, prometheus.Labels{"trace_id": trace, "span_id": span})
+		return prometheus.Labels{"trace_id": trace, "span_id": span}
+	}
+	return nil
+}
+
+// observe notes a length of time, with a trace for an example if there is one.
+func observe(o prometheus.Observer, trace prometheus.Labels, d time.Duration) {
+	seconds := max(0, d.Seconds())
+	if trace != nil {
+		o.(prometheus.ExemplarObserver).ObserveWithExemplar(seconds, trace)
 		return
 	}
 	o.Observe(seconds)
@@ -174,7 +183,7 @@ func (m *Metrics) attemptEnded(e *call.Event) {
 	if e.Call != nil && o.Committed && o.FirstToken > 0 {
 		// The event is told when the body has ended; sending began Duration before.
 		waited := e.At.Sub(e.Call.Arrived) - o.Duration + o.FirstToken
-		m.observe(m.firstToken.WithLabelValues(route(e), e.Provider), e, waited)
+		observe(m.firstToken.WithLabelValues(route(e), e.Provider), m.example(e), waited)
 	}
 	switch o.Class {
 	case call.Truncated:
