@@ -25,6 +25,7 @@ import (
 	"github.com/holdfast-gateway/holdfast/gateway/internal/reach"
 	"github.com/holdfast-gateway/holdfast/http1"
 	"github.com/holdfast-gateway/holdfast/provider/all"
+	"github.com/holdfast-gateway/holdfast/provider/anthropic"
 	"github.com/holdfast-gateway/holdfast/retry"
 	"github.com/holdfast-gateway/holdfast/timeout"
 )
@@ -239,7 +240,7 @@ func (p *patient) probe(ctx context.Context, dialect string) (*http.Request, err
 	if p.target.Model == "" {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://holdfast.invalid/v1/models", nil)
 		if err == nil && dialect == "messages" {
-			req.Header.Set("Anthropic-Version", "2023-06-01")
+			req.Header.Set("Anthropic-Version", anthropic.Version)
 		}
 		return req, err
 	}
@@ -258,7 +259,7 @@ func (p *patient) probe(ctx context.Context, dialect string) (*http.Request, err
 	}
 	req.Header.Set("Content-Type", "application/json")
 	if dialect == "messages" {
-		req.Header.Set("Anthropic-Version", "2023-06-01")
+		req.Header.Set("Anthropic-Version", anthropic.Version)
 	}
 	return req, nil
 }
