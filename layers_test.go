@@ -34,7 +34,7 @@ var (
 	testImports  = []string{"sim", "fault", "internal/pipenet", "internal/process", "internal/wanted", "stream"}
 	frontDoorFor = []string{
 		"http1", "call", "dialect/*", "stream", "provider", "provider/*", "fault", "chaos",
-		"ratelimit", "admission", "timeout", "dispatch", "retry", "breaker", "concurrency", "quota", "target",
+		"ratelimit", "cache", "admission", "timeout", "dispatch", "retry", "breaker", "concurrency", "quota", "target",
 		"safety", "capture", "slo", "spend", "incident", "probe", "gameday",
 	}
 )
@@ -57,6 +57,7 @@ var layers = []layer{
 	{folder: "ratelimit", imports: vocabulary},
 	{folder: "spend", imports: vocabulary},
 	{folder: "admission", imports: vocabulary},
+	{folder: "cache", imports: vocabulary},
 	{folder: "timeout", imports: vocabulary},
 	{folder: "dispatch", imports: vocabulary},
 	{folder: "retry", imports: vocabulary},
