@@ -58,6 +58,43 @@ func (s *SSE) Limit() int { return MaxFrame }
 
 // Next implements Framing.
 func (s *SSE) Next(buf []byte) (int, []byte, []byte, error) {
+	if s.seen == 0 && s.line == 0 {
+		if n, event, data := plainFrame(buf); n > 0 {
+			return n, event, data, nil
+		}
+	}
+	return s.lines(buf)
+}
+
+// plainFrame reads the frame that nearly every provider sends: a data line, before
+// it perhaps an event line, and an empty one, all with LF. n is 0 for what is not
+// here as a whole, or looks otherwise.
+func plainFrame(buf []byte) (n int, event, data []byte) {
+	from, to := 0, bytes.IndexByte(buf, '\n')
+	if to > 0 && bytes.HasPrefix(buf, eventField) {
+		event = fieldValue(buf[len(eventField):to])
+		from = to + 1
+		to = from + bytes.IndexByte(buf[from:], '\n')
+	}
+	if to < from || to+1 >= len(buf) || buf[to+1] != '\n' || !bytes.HasPrefix(buf[from:], dataField) ||
+		bytes.IndexByte(buf[:to], '\r') >= 0 {
+		return 0, nil, nil
+	}
+	return to + 2, event, fieldValue(buf[from+len(dataField) : to])
+}
+
+var eventField, dataField = []byte("event:"), []byte("data:")
+
+// fieldValue is what follows the colon of a line.
+func fieldValue(v []byte) []byte {
+	if len(v) > 0 && v[0] == ' ' {
+		return v[1:]
+	}
+	return v
+}
+
+// lines reads a frame line by line, as many as have come.
+func (s *SSE) lines(buf []byte) (int, []byte, []byte, error) {
 	for {
 		end, next := s.lineEnd(buf)
 		if next == 0 {
