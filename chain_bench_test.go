@@ -19,4 +19,11 @@ func BenchmarkChain(b *testing.B) {
 			c.decide(b, c.read(b))
 		}
 	})
+	few := fewPolicies(b)
+	b.Run("few", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			few.decide(b, few.read(b))
+		}
+	})
 }

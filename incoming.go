@@ -462,6 +462,8 @@ func (in *incoming) now() time.Time { return in.Arrived.Add(time.Since(in.Arrive
 
 // tell gives an event about this call to the recorder.
 func (in *incoming) tell(e *call.Event) {
-	e.Call, e.At = &in.Call, in.now()
+	if e.Call = &in.Call; e.At.IsZero() {
+		e.At = in.now()
+	}
 	in.house.memory.record(e)
 }

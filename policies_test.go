@@ -35,11 +35,28 @@ func everyPolicy(tb testing.TB) *chain {
 			Keys:  []Key{{Name: "a", Secret: "sk-1"}, {Name: "b", Secret: "sk-2"}},
 			Quota: quota.Config{RPM: 1_000_000_000, TPM: 1_000_000_000_000}}
 	}
-	hf, err := NewTransport(Config{
-		Recorder: call.RecorderFunc(func(*call.Event) {}),
-		Limits:   []Limit{{Name: "keys", Per: PerKey, Config: ratelimit.Config{Points: 1_000_000_000, Duration: time.Second}}},
-		Routes:   []Route{{Name: "chat", Targets: []Target{target("first"), target("second")}}},
+	return chainOf(tb, Config{
+		Limits: []Limit{{Name: "keys", Per: PerKey, Config: ratelimit.Config{Points: 1_000_000_000, Duration: time.Second}}},
+		Routes: []Route{{Name: "chat", Targets: []Target{target("first"), target("second")}}},
 	})
+}
+
+// fewPolicies is a house with what failsafe-go has too: a limit of everybody's
+// calls, places inside, a circuit, a retry budget and timeouts, for one target.
+func fewPolicies(tb testing.TB) *chain {
+	tb.Helper()
+	return chainOf(tb, Config{
+		Limits: []Limit{{Name: "all", Config: ratelimit.Config{Points: 1_000_000_000, Duration: time.Second}}},
+		Routes: []Route{{Name: "chat", Targets: []Target{{Name: "only", Provider: "only", Vendor: "openai", BaseURL: "http://only", Model: "gpt-4o",
+			Keys: []Key{{Secret: "sk-1"}}}}}},
+	})
+}
+
+// chainOf is a house, and a call for it.
+func chainOf(tb testing.TB, c Config) *chain {
+	tb.Helper()
+	c.Recorder = call.RecorderFunc(func(*call.Event) {})
+	hf, err := NewTransport(c)
 	if err != nil {
 		tb.Fatal(err)
 	}

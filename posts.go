@@ -73,9 +73,10 @@ type learnt struct {
 
 	mu       sync.Mutex
 	config   breaker.Config
-	breakers map[string]*breaker.Breaker // by model asked for
-	hand     byHand                      // for the circuits of models that are yet to come
-	classes  map[call.Class]int64        // attempts ended
+	breakers map[string]*breaker.Breaker     // by model asked for; they stay
+	usual    atomic.Pointer[breaker.Breaker] // of the target's own model, once there is one
+	hand     byHand                          // for the circuits of models that are yet to come
+	classes  map[call.Class]int64            // attempts ended
 	attempts int64
 	doors    []*admission.Door // of the routes it stands in
 
@@ -181,6 +182,18 @@ func (p *learnt) servesThrough(doors []*admission.Door) {
 
 // breaker returns the circuit of a model at this target.
 func (p *learnt) breaker(model string) *breaker.Breaker {
+	own := model == p.target.Model
+	if b := p.usual.Load(); own && b != nil {
+		return b
+	}
+	b := p.breakerOf(model)
+	if own {
+		p.usual.Store(b)
+	}
+	return b
+}
+
+func (p *learnt) breakerOf(model string) *breaker.Breaker {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if b := p.breakers[model]; b != nil {

@@ -88,7 +88,12 @@ func (in *incoming) admit(ctx context.Context, u call.Upstream, n int, first, fo
 	}
 	s.began = in.now()
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
-	s.clocks.Start(s.began, s.limits(), s.cancel, s.slow)
+	limits := s.limits()
+	var slow func()
+	if limits.Slow > 0 {
+		slow = s.slow
+	}
+	s.clocks.Start(s.began, limits, s.cancel, slow)
 	return s, nil
 }
 
@@ -104,7 +109,8 @@ func closed(err error) error {
 // limits are the attempt's clocks: the route's, cut to the call's deadline.
 func (s *sending) limits() timeout.Limits {
 	in := s.in
-	l := in.route.Timeout.Limits(&in.Request, s.reasoning())
+	reasoning := s.reasoning()
+	l := in.route.Timeout.Limits(&in.Request, reasoning)
 	if in.upgrade != "" { // both sides may be silent for as long as they like
 		l.Idle = 0
 		l.StreamTotal = max(in.route.Timeout.StreamTotal, 0)
@@ -113,14 +119,14 @@ func (s *sending) limits() timeout.Limits {
 		l.Attempt = max(in.route.Timeout.Total, 0)
 	}
 	if !in.CommitBy.IsZero() {
-		left := max(time.Until(in.CommitBy), time.Nanosecond)
+		left := max(in.CommitBy.Sub(s.began), time.Nanosecond)
 		if l.Attempt == 0 || left < l.Attempt {
 			l.Attempt = left
 		}
 	}
 	if in.Request.Stream && s.post.slow > 0 {
 		l.Slow = s.post.slow
-		if s.reasoning() {
+		if reasoning {
 			l.Slow = max(l.Slow, l.FirstToken*6/10)
 		}
 	}
@@ -463,7 +469,7 @@ func (s *sending) end(o call.Outcome) {
 	}
 	p.count(o.Class)
 	t := s.upstream.Target
-	s.event = call.Event{Kind: call.AttemptEnded, Target: t.Name, Provider: t.Provider, Model: t.Model, Answered: s.answered, Key: s.upstream.KeyName(), Attempt: s.number, Outcome: o, Status: o.Status}
+	s.event = call.Event{Kind: call.AttemptEnded, At: s.began.Add(o.Duration), Target: t.Name, Provider: t.Provider, Model: t.Model, Answered: s.answered, Key: s.upstream.KeyName(), Attempt: s.number, Outcome: o, Status: o.Status}
 	in.tell(&s.event)
 	p.wake()
 }

@@ -275,6 +275,7 @@ func (in *incoming) ended(o call.Outcome, status int, source, reason string) {
 	}
 	e := &in.event
 	*e = call.Event{Kind: call.CallEnded, Outcome: o, Status: status, Original: in.original, Source: source, Reason: reason, Attempt: in.state.Attempts, Wait: time.Since(in.Arrived)}
+	e.At = in.Arrived.Add(e.Wait)
 	e.Own = in.own(e.Wait, o)
 	if n := len(in.state.Steps); n > 0 {
 		last := in.state.Steps[n-1]

@@ -229,7 +229,7 @@ const stop = "stop"
 // answer is open.
 func (s *Scheduler[A]) ask(ctx context.Context, c *call.Call, st *State[A], l *lane, key *call.Key, pause time.Duration) bool {
 	u := call.Upstream{Target: l.target, Key: key, Model: l.model}
-	began := time.Now()
+	began := time.Since(c.Arrived) // a difference costs half of time.Now
 	a, isOpen, o, err := s.Try(ctx, c, u, st.Attempts+1, l.n == 0, st.force)
 	if err != nil {
 		st.refund()
@@ -251,7 +251,7 @@ func (s *Scheduler[A]) ask(ctx context.Context, c *call.Call, st *State[A], l *l
 	}
 	st.last, st.has, st.out = a, true, o
 	step := Step{Target: l.target, Key: u.KeyName(), Model: l.model, Class: o.Class, Status: o.Status, Clock: o.Clock, Code: o.Code,
-		Wait: pause, Took: time.Since(began), Open: isOpen}
+		Wait: pause, Took: time.Since(c.Arrived) - began, Open: isOpen}
 	if isOpen {
 		st.Steps = append(st.Steps, step)
 		return true

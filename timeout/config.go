@@ -95,12 +95,21 @@ func (c *Config) settings() [10]setting {
 // WithDefaults returns c with every zero field filled. It changes nothing when
 // applied again.
 func (c Config) WithDefaults() Config {
+	if c.complete() {
+		return c
+	}
 	for _, s := range c.settings() {
 		if *s.value == 0 {
 			*s.value = s.fallback
 		}
 	}
 	return c
+}
+
+// complete reports whether nothing is left to be filled: every attempt asks.
+func (c *Config) complete() bool {
+	return c.Connect != 0 && c.Headers != 0 && c.FirstToken != 0 && c.FirstTokenReasoning != 0 && c.Idle != 0 &&
+		c.Stall != 0 && c.Attempt != 0 && c.Total != 0 && c.StreamTotal != 0 && c.Linger != 0
 }
 
 // Validate reports everything that is wrong with c: a clock that is on and lies

@@ -196,3 +196,19 @@ func BenchmarkCommitBy(b *testing.B) {
 		_ = CommitBy(arrived, time.Minute, h)
 	}
 }
+
+// TestACompleteConfigHasNothingLeftToFill: what is asked instead of all settings
+// must know every one of them.
+func TestACompleteConfigHasNothingLeftToFill(t *testing.T) {
+	whole := Config{}.WithDefaults()
+	if !whole.complete() {
+		t.Fatal("the defaults leave something out")
+	}
+	for i := range whole.settings() {
+		c := whole
+		*c.settings()[i].value = 0
+		if c.complete() {
+			t.Errorf("%s is 0, and nothing is to be filled", c.settings()[i].name)
+		}
+	}
+}
