@@ -23,6 +23,7 @@ import (
 	"github.com/holdfast-gateway/holdfast/ratelimit"
 	"github.com/holdfast-gateway/holdfast/retry"
 	"github.com/holdfast-gateway/holdfast/spend"
+	"github.com/holdfast-gateway/holdfast/target"
 	"github.com/holdfast-gateway/holdfast/timeout"
 )
 
@@ -413,7 +414,7 @@ func (in *incoming) pin() *refusal {
 		in.stay(able[0])
 		return nil
 	}
-	in.state.Targets = pool.OrderFor(in.Request.Model, able, in.targetRoom[:0])
+	in.state.Targets = pool.OrderFor(target.Asked{Model: in.Request.Model, Targets: able}, in.targetRoom[:0])
 	return nil
 }
 

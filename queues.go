@@ -84,7 +84,7 @@ func (in *incoming) resting(p *post, model string) time.Duration {
 			others = append(others, k)
 		}
 	}
-	_, pause, _ := in.house.memory.pool.Key(p.target, model, others)
+	_, pause, _ := in.house.memory.pool.Key(p.target, model, "", others)
 	return max(pause, shut, 0)
 }
 

@@ -16,10 +16,10 @@ const (
 // model (paused), or a model at a target (ejected, with no Key).
 type KeyState struct {
 	Target string
-	Key    string // alias, or "#1" for the first key without one; "" for a model
+	Key    string // alias, or "#1" for the first key without one; "" for a model or a whole target
 	Model  string // "" for all models, or for all beyond the 256 remembered
 	State  string // StateEjected or StatePaused
-	Reason string // the class that caused it
+	Reason string // the class that caused it, or ReasonOutlier
 	Until  time.Time
 }
 
@@ -35,6 +35,10 @@ func (p *Pool) Snapshot() []KeyState {
 		}
 	}
 	for target, u := range p.upstreams {
+		add(KeyState{Target: target, State: StateEjected}, u.own.rest)
+		for key, r := range u.record {
+			add(KeyState{Target: target, Key: key, State: StateEjected}, r.rest)
+		}
 		for key, r := range u.keys {
 			add(KeyState{Target: target, Key: key, State: StateEjected}, *r)
 		}
@@ -73,6 +77,7 @@ func (p *Pool) Release(target, key string) (released bool) {
 		}
 	}
 	drop(u.keys)
+	released = u.forgive(key, now) || released
 	u.each(func(_ string, m *model) {
 		drop(m.paused)
 		if key == "" {

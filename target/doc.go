@@ -10,6 +10,11 @@
 // order and are still there, and LastResort names a key when none is left, so
 // that people see the provider's own error and not an invented one.
 //
-// It does not judge 5xx and timeouts: those speak about a target, and the
-// breaker of that target listens to them.
+// Where several can do the same, it compares. A key among others, or a target
+// that shares its place with others, rests when it alone fails again and again
+// (an outlier); when more than half of them would rest, nobody does: then the
+// fault is elsewhere, and the breaker of the target listens to it. What comes
+// back begins with a part of its share. Of two that are drawn by weight the one
+// with less to do is asked, and a conversation stays where it was answered,
+// because its prompt is cached there.
 package target

@@ -21,11 +21,11 @@ func ExamplePool() {
 	refused := call.Outcome{Verdict: call.Verdict{Class: call.Auth, Scope: call.ScopeKey}, Status: 401}
 
 	pool.Report(call.Upstream{Target: first, Key: &first.Keys[0], Model: "m"}, refused)
-	key, _, _ := pool.Key(first, "m", nil)
+	key, _, _ := pool.Key(first, "m", "", nil)
 	fmt.Println("now use", key.Name)
 
 	pool.Report(call.Upstream{Target: first, Key: key, Model: "m"}, refused)
-	for _, t := range pool.Order([]*call.Target{first, second}, nil) {
+	for _, t := range pool.OrderFor(target.Asked{Targets: []*call.Target{first, second}}, nil) {
 		fmt.Println("ask", t.Name)
 	}
 	fmt.Println("last resort", pool.LastResort(first, "m").Name)

@@ -7,6 +7,9 @@ import (
 	"github.com/holdfast-gateway/holdfast/call"
 )
 
+// newest is how much the newest time to a first token counts among the recent.
+const newest = 0.2
+
 // Observe says how long the first meaningful event of an attempt took, from
 // sending. Times of 0 or less are not counted.
 func (p *Pool) Observe(u call.Upstream, firstToken time.Duration) {
@@ -21,6 +24,10 @@ func (p *Pool) Observe(u call.Upstream, firstToken time.Duration) {
 		return
 	}
 	m, _ := known.model(asked(u.Target, u.Model), now)
+	if m.recent == 0 {
+		m.recent = firstToken.Seconds()
+	}
+	m.recent += newest * (firstToken.Seconds() - m.recent)
 	if len(m.first) < samples {
 		m.first = append(m.first, firstToken)
 		return

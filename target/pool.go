@@ -29,6 +29,7 @@ type Pool struct {
 	rand  func() float64
 	event func(kind call.EventKind, target, key, reason string, wait time.Duration)
 	pins  *pins
+	talks talks
 
 	mu        sync.Mutex
 	config    Config
@@ -62,37 +63,38 @@ func (p *Pool) Reconfigure(c Config) {
 	p.pins.resize(c.Pins, c.PinTTL)
 }
 
-// Order is OrderFor for calls that name no model of their own: targets without
-// a model count as having every model.
-func (p *Pool) Order(targets, dst []*call.Target) []*call.Target {
-	return p.OrderFor("", targets, dst)
+// Asked are the targets that may answer a call, and what the choice among them
+// depends on.
+type Asked struct {
+	Model   string // as the caller named it; a target with a model of its own is judged by that
+	Targets []*call.Target
+	Load    func(*call.Target) int // attempts in flight; nil: not known
+	Prefer  string                 // name of the target that answered the conversation last, see Affine; "" none
 }
 
 // OrderFor returns the targets in the order in which they should be asked:
-// failover order, but neighbours that have a weight are shuffled by it, and
-// those that are ejected for the model (or all of whose keys are) come last. No
-// target is ever left out. model is what the caller asked for; a target with a
-// model of its own is judged by that. The result overwrites dst, which may be
-// nil but must not be targets.
-func (p *Pool) OrderFor(model string, targets, dst []*call.Target) []*call.Target {
-	dst = append(dst[:0], targets...)
+// failover order, but neighbours that have a weight share their place, and those
+// that are ejected for the model (or all of whose keys are) come last. No target
+// is ever left out. The result overwrites dst, which may be nil but must not be
+// a.Targets.
+func (p *Pool) OrderFor(a Asked, dst []*call.Target) []*call.Target {
+	dst = append(dst[:0], a.Targets...)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var c clock
 	for i := 0; i < len(dst); {
 		j := i
 		for j < len(dst) && dst[j].Weight > 0 {
 			j++
 		}
-		p.shuffle(dst[i:j])
+		if j-i > 1 {
+			p.arrange(a, dst[i:j], &c)
+		}
 		i = j + 1
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.upstreams) == 0 {
-		return dst
-	}
-	now := time.Now()
 	good := 0
 	for i, t := range dst {
-		if p.ejected(t, asked(t, model), now) {
+		if p.ejected(t, asked(t, a.Model), &c) {
 			continue
 		}
 		copy(dst[good+1:i+1], dst[good:i]) // the ejected ones between keep their order
@@ -100,30 +102,6 @@ func (p *Pool) OrderFor(model string, targets, dst []*call.Target) []*call.Targe
 		good++
 	}
 	return dst
-}
-
-// shuffle puts targets with weights into a random order in which each place is
-// drawn by weight from those that are left.
-func (p *Pool) shuffle(targets []*call.Target) {
-	for ; len(targets) > 1; targets = targets[1:] {
-		i := p.draw(len(targets), func(i int) int { return targets[i].Weight })
-		targets[0], targets[i] = targets[i], targets[0]
-	}
-}
-
-// draw returns a random index below n by weight; n and all weights are at least 1.
-func (p *Pool) draw(n int, weight func(i int) int) int {
-	sum := 0.0
-	for i := range n {
-		sum += float64(weight(i))
-	}
-	at := p.rand() * sum
-	for i := range n - 1 {
-		if at -= float64(weight(i)); at < 0 {
-			return i
-		}
-	}
-	return n - 1
 }
 
 // asked is the model that a target is asked for.
@@ -136,59 +114,61 @@ func asked(t *call.Target, model string) string {
 
 // ejected is true when the model or every key of t is ejected. Called under the
 // lock.
-func (p *Pool) ejected(t *call.Target, model string, now time.Time) bool {
+func (p *Pool) ejected(t *call.Target, model string, c *clock) bool {
 	u := p.upstreams[t.Name]
 	if u == nil {
 		return false
 	}
-	if m := u.models[model]; m != nil && m.ejected.active(now) {
+	if m := u.models[model]; m != nil && m.ejected.rests(c) {
 		return true
 	}
 	for i := range t.Keys {
-		if !u.keyEjected(keyName(t, i)).active(now) {
+		if !u.keyEjected(keyName(t, i)).rests(c) {
 			return false
 		}
 	}
 	return len(t.Keys) > 0
 }
 
-// Key picks a key of t for a model: by weight among those that are not ejected,
-// not paused for the model and not in tried. If there is none, ok is false;
-// then a wait above 0 says that some are only paused, and for how long the
-// shortest pause lasts. A target without keys takes the caller's: nil, 0, true.
-func (p *Pool) Key(t *call.Target, model string, tried []*call.Key) (k *call.Key, wait time.Duration, ok bool) {
+// Key picks a key of t for a model: the one of that name, if prefer is not empty,
+// else by weight, among those that are not ejected, not paused for the model and
+// not in tried. If there is none, ok is false; then a wait above 0 says that some
+// are only paused, and for how long the shortest pause lasts. A target without
+// keys takes the caller's: nil, 0, true.
+func (p *Pool) Key(t *call.Target, model, prefer string, tried []*call.Key) (k *call.Key, wait time.Duration, ok bool) {
 	if len(t.Keys) == 0 {
 		return nil, 0, true
 	}
 	model = asked(t, model)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var now time.Time // read when a rest has to be compared with it
-	var few [16]int   // no allocation for the usual number of keys
+	var c clock
+	var few [16]candidate // no allocation for the usual number of keys
 	usable := few[:0]
 	for i := range t.Keys {
 		if triedAlready(t, i, tried) {
 			continue
 		}
-		ejected, paused := p.keyRests(t, i, model)
-		if now.IsZero() && !(ejected.until.IsZero() && paused.until.IsZero()) {
-			now = time.Now()
-		}
-		switch {
-		case ejected.active(now):
-		case paused.active(now):
-			if d := paused.until.Sub(now); wait == 0 || d < wait {
+		switch ejected, paused := p.keyRests(t, i, model); {
+		case ejected.rests(&c):
+		case paused.rests(&c):
+			if d := paused.until.Sub(c.now()); wait == 0 || d < wait {
 				wait = d
 			}
 		default:
-			usable = append(usable, i)
+			usable = append(usable, candidate{at: int32(i), weight: float32(max(1, t.Keys[i].Weight))})
 		}
 	}
+	usable = p.withoutOutliers(t, usable, &c)
 	if len(usable) == 0 {
 		return nil, wait, false
 	}
-	i := p.draw(len(usable), func(i int) int { return max(1, t.Keys[usable[i]].Weight) })
-	return &t.Keys[usable[i]], 0, true
+	for _, one := range usable {
+		if prefer != "" && t.Keys[one.at].Name == prefer {
+			return &t.Keys[one.at], 0, true
+		}
+	}
+	return &t.Keys[usable[p.draw(usable)].at], 0, true
 }
 
 // keyRests returns the ejection and the pause of a key. Called under the lock.
@@ -241,33 +221,6 @@ func sooner(now time.Time, ejected, paused, otherEjected, otherPaused rest) bool
 	return ejected.left(now) < otherEjected.left(now)
 }
 
-// Usable reports whether t could be asked for a model now: the model is not
-// ejected there, and some key is neither ejected nor paused. If it could not,
-// wait is how long the shortest pause lasts, 0 if no pause is the reason.
-func (p *Pool) Usable(t *call.Target, model string) (ok bool, wait time.Duration) {
-	model = asked(t, model)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	now := time.Now()
-	if u := p.upstreams[t.Name]; u == nil {
-		return true, 0
-	} else if m := u.models[model]; m != nil && m.ejected.active(now) {
-		return false, 0
-	}
-	for i := range t.Keys {
-		switch ejected, paused := p.keyRests(t, i, model); {
-		case ejected.active(now):
-		case paused.active(now):
-			if d := paused.until.Sub(now); wait == 0 || d < wait {
-				wait = d
-			}
-		default:
-			return true, 0
-		}
-	}
-	return len(t.Keys) == 0, wait
-}
-
 // Report tells the Pool how an attempt ended. What the class's row in
 // call.Consequences says about keys and targets is done: pause until the
 // provider's wait is over (for this model, at most MaxPause; without a wait
@@ -301,10 +254,11 @@ func (p *Pool) Report(u call.Upstream, o call.Outcome) {
 	if told.kind != 0 {
 		p.event(told.kind, u.Target.Name, told.key, news.reason, told.wait)
 	}
+	p.compare(u, o, row.Breaker)
 }
 
-// nothingRests reports whether neither key nor model of an attempt is ejected, so
-// that its success ends nothing.
+// nothingRests reports whether neither key nor model of an attempt is ejected, and
+// neither target nor key has failed, so that its success ends nothing.
 func (p *Pool) nothingRests(u call.Upstream) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -313,7 +267,7 @@ func (p *Pool) nothingRests(u call.Upstream) bool {
 		return true
 	}
 	m := known.models[asked(u.Target, u.Model)]
-	return known.keys[nameOf(u)] == nil && (m == nil || m.ejected == rest{})
+	return known.keys[nameOf(u)] == nil && (m == nil || m.ejected == rest{}) && len(known.record) == 0 && known.own == record{}
 }
 
 // news is what an attempt said about a key and a model.

@@ -65,11 +65,21 @@ func throttled(wait time.Duration) call.Outcome {
 func usable(p *Pool, t *call.Target, model string) []string {
 	seen := map[string]bool{}
 	for range 200 {
-		if k, _, ok := p.Key(t, model, nil); ok {
+		if k, _, ok := p.Key(t, model, "", nil); ok {
 			seen[k.Name] = true
 		}
 	}
 	return slices.Sorted(maps.Keys(seen))
+}
+
+// usableNow reports whether a target could be asked for a model now, and how long
+// the shortest pause lasts otherwise.
+func usableNow(p *Pool, t *call.Target, model string) (ok bool, wait time.Duration) {
+	p.mu.Lock()
+	out := p.ejected(t, asked(t, model), &clock{})
+	p.mu.Unlock()
+	_, wait, ok = p.Key(t, model, "", nil)
+	return ok && !out, wait
 }
 
 func wantKeys(t *testing.T, p *Pool, on *call.Target, model string, want ...string) {
@@ -130,7 +140,7 @@ func TestALongerPauseIsNeverShortened(t *testing.T) {
 		p.Report(via(a, 0), throttled(time.Minute))
 		p.Report(via(a, 0), throttled(time.Second))
 		p.Report(via(a, 0), outcome(call.OK)) // a success ends no pause
-		if _, wait, ok := p.Key(a, "m", nil); ok || wait != time.Minute {
+		if _, wait, ok := p.Key(a, "m", "", nil); ok || wait != time.Minute {
 			t.Errorf("got ok %v, wait %s; want a wait of 1m", ok, wait)
 		}
 		if len(*events) != 1 {
@@ -157,7 +167,7 @@ func TestPausesAreBoundedAndNeedAWait(t *testing.T) {
 			bubble(t, func(t *testing.T, p *Pool, _ *[]told) {
 				a := targetWith("a", "m", "k1")
 				p.Report(via(a, 0), test.outcome)
-				if _, wait, ok := p.Key(a, "m", nil); ok != (test.wait == 0) || wait != test.wait {
+				if _, wait, ok := p.Key(a, "m", "", nil); ok != (test.wait == 0) || wait != test.wait {
 					t.Errorf("got ok %v, wait %s; want a wait of %s", ok, wait, test.wait)
 				}
 			})
@@ -181,11 +191,11 @@ func TestKeySaysHowLongTheShortestPauseLasts(t *testing.T) {
 			{[]*call.Key{&a.Keys[0], &a.Keys[1], &a.Keys[2]}, 0}, // the ejected one promises nothing
 			{[]*call.Key{&a.Keys[0], &a.Keys[1], &a.Keys[2], &a.Keys[3]}, 0},
 		} {
-			if k, wait, ok := p.Key(a, "m", test.tried); k != nil || ok || wait != test.wait {
+			if k, wait, ok := p.Key(a, "m", "", test.tried); k != nil || ok || wait != test.wait {
 				t.Errorf("%d tried: got %v, %s, %v; want a wait of %s", len(test.tried), k, wait, ok, test.wait)
 			}
 		}
-		if ok, wait := p.Usable(a, "m"); ok || wait != 10*time.Second {
+		if ok, wait := usableNow(p, a, "m"); ok || wait != 10*time.Second {
 			t.Errorf("Usable: got %v, %s; want false, 10s", ok, wait)
 		}
 	})
@@ -195,7 +205,7 @@ func TestTriedKeysAreNotHandedOutAgainEvenAfterAReload(t *testing.T) {
 	bubble(t, func(t *testing.T, p *Pool, _ *[]told) {
 		before, after := targetWith("a", "m", "k1", "k2"), targetWith("a", "m", "k1", "k2")
 		for range 50 {
-			if k, _, ok := p.Key(after, "m", []*call.Key{&before.Keys[0], nil}); !ok || k != &after.Keys[1] {
+			if k, _, ok := p.Key(after, "m", "", []*call.Key{&before.Keys[0], nil}); !ok || k != &after.Keys[1] {
 				t.Fatalf("got %v, %v; want k2", k, ok)
 			}
 		}
@@ -207,7 +217,7 @@ func TestKeysWithoutNamesAreToldApart(t *testing.T) {
 		a := &call.Target{Name: "a", Keys: []call.Key{{Secret: "x"}, {Secret: "y"}}}
 		p.Report(via(a, 1), outcome(call.Auth))
 		for range 50 {
-			if k, _, ok := p.Key(a, "m", nil); !ok || k != &a.Keys[0] {
+			if k, _, ok := p.Key(a, "m", "", nil); !ok || k != &a.Keys[0] {
 				t.Fatalf("got %v, %v; want the first", k, ok)
 			}
 		}
@@ -223,7 +233,7 @@ func TestKeysAreDrawnByWeight(t *testing.T) {
 		a.Keys[0].Weight, a.Keys[1].Weight, a.Keys[2].Weight = 6, 3, 0 // 0 means 1
 		count := map[string]int{}
 		for range 10_000 {
-			k, _, _ := p.Key(a, "m", nil)
+			k, _, _ := p.Key(a, "m", "", nil)
 			count[k.Name]++
 		}
 		for name, want := range map[string]int{"k1": 6000, "k2": 3000, "k3": 1000} {
@@ -245,10 +255,10 @@ func TestATargetWithoutKeysTakesTheCallersWhichIsNeverBlamed(t *testing.T) {
 			o.CallersKey = false
 			p.Report(u, o)
 		}
-		if k, wait, ok := p.Key(a, "m", nil); k != nil || wait != 0 || !ok {
+		if k, wait, ok := p.Key(a, "m", "", nil); k != nil || wait != 0 || !ok {
 			t.Errorf("Key: got %v, %s, %v; want nil, 0, true", k, wait, ok)
 		}
-		if ok, wait := p.Usable(a, "m"); !ok || wait != 0 {
+		if ok, wait := usableNow(p, a, "m"); !ok || wait != 0 {
 			t.Errorf("Usable: got %v, %s; want true, 0", ok, wait)
 		}
 		if len(*events) != 0 || len(p.Snapshot()) != 0 {
@@ -277,23 +287,23 @@ func TestAModelThatATargetDoesNotHaveIsAskedElsewhereFirst(t *testing.T) {
 		u.Model = "m"
 		p.Report(u, outcome(call.NotFound))
 		all := []*call.Target{a, b, c}
-		if got := names(p.OrderFor("m", all, nil)); got != "b c a" {
+		if got := names(p.OrderFor(Asked{Model: "m", Targets: all}, nil)); got != "b c a" {
 			t.Errorf("for m: %s, want b c a", got)
 		}
-		if got := names(p.OrderFor("n", all, nil)); got != "a b c" {
+		if got := names(p.OrderFor(Asked{Model: "n", Targets: all}, nil)); got != "a b c" {
 			t.Errorf("for n: %s, want a b c", got)
 		}
-		if ok, wait := p.Usable(a, "m"); ok || wait != 0 {
+		if ok, wait := usableNow(p, a, "m"); ok || wait != 0 {
 			t.Errorf("Usable: got %v, %s; want false, 0", ok, wait)
 		}
-		if _, _, ok := p.Key(a, "m", nil); !ok {
+		if _, _, ok := p.Key(a, "m", "", nil); !ok {
 			t.Error("its key was taken away: nothing is left for the last resort")
 		}
 		if want := []told{{call.TargetEjected, "a", "", "not_found", 5 * time.Minute}}; !slices.Equal(*events, want) {
 			t.Errorf("got %v, want %v", *events, want)
 		}
 		time.Sleep(5 * time.Minute)
-		if got := names(p.OrderFor("m", all, nil)); got != "a b c" {
+		if got := names(p.OrderFor(Asked{Model: "m", Targets: all}, nil)); got != "a b c" {
 			t.Errorf("after its rest: %s, want a b c", got)
 		}
 	})
@@ -309,7 +319,7 @@ func TestEjectedTargetsComeLastInTheirOwnOrderAndNoneIsLeftOut(t *testing.T) {
 			p.Report(via(all[i], 0), outcome(call.Auth))
 		}
 		dst := make([]*call.Target, 0, len(all))
-		if got := names(p.Order(all, dst)); got != "b e a c d" {
+		if got := names(p.OrderFor(Asked{Targets: all}, dst)); got != "b e a c d" {
 			t.Errorf("got %s, want b e a c d", got)
 		}
 		if got := names(all); got != "a b c d e" {
@@ -317,7 +327,7 @@ func TestEjectedTargetsComeLastInTheirOwnOrderAndNoneIsLeftOut(t *testing.T) {
 		}
 		p.Report(via(all[1], 0), outcome(call.Auth))
 		p.Report(via(all[4], 0), outcome(call.Auth))
-		if got := names(p.Order(all, dst)); got != "a b c d e" {
+		if got := names(p.OrderFor(Asked{Targets: all}, dst)); got != "a b c d e" {
 			t.Errorf("all ejected: %s, want a b c d e", got)
 		}
 	})
@@ -327,7 +337,7 @@ func TestPausedTargetsKeepTheirPlace(t *testing.T) {
 	bubble(t, func(t *testing.T, p *Pool, _ *[]told) {
 		a, b := targetWith("a", "m", "k1"), targetWith("b", "m", "k1")
 		p.Report(via(a, 0), throttled(time.Minute))
-		if got := names(p.Order([]*call.Target{a, b}, nil)); got != "a b" {
+		if got := names(p.OrderFor(Asked{Targets: []*call.Target{a, b}}, nil)); got != "a b" {
 			t.Errorf("got %s, want a b", got)
 		}
 	})
@@ -344,7 +354,7 @@ func TestNeighboursWithWeightsShareTheirPlace(t *testing.T) {
 		first := map[string]int{}
 		var dst []*call.Target
 		for range 10_000 {
-			dst = p.Order(all, dst)
+			dst = p.OrderFor(Asked{Targets: all}, dst)
 			got := names(dst)
 			if dst[0] != all[0] || dst[3] != all[3] {
 				t.Fatalf("one without weight lost its place: %s", got)
@@ -377,7 +387,7 @@ func TestTheLastResortIsTheKeyWhoseEjectionEndsFirst(t *testing.T) {
 			p.Report(via(a, i), outcome(call.Auth))
 			time.Sleep(time.Second)
 		}
-		if _, _, ok := p.Key(a, "m", nil); ok {
+		if _, _, ok := p.Key(a, "m", "", nil); ok {
 			t.Fatal("an ejected key is usable")
 		}
 		want(&a.Keys[1])
@@ -404,7 +414,7 @@ func TestASuccessEndsTheEjectionsItDisproves(t *testing.T) {
 				o.Duration = time.Second
 				p.Report(via(a, 0), o)
 				wantKeys(t, p, a, "m", "k1")
-				if ok, _ := p.Usable(a, "m"); !ok {
+				if ok, _ := usableNow(p, a, "m"); !ok {
 					t.Error("the model is still ejected")
 				}
 			})
@@ -423,7 +433,7 @@ func TestASuccessThatBeganBeforeTheEjectionProvesNothing(t *testing.T) {
 		o.Duration = time.Minute
 		p.Report(via(a, 0), o)
 		wantKeys(t, p, a, "m", "k2")
-		if ok, _ := p.Usable(a, "m"); ok {
+		if ok, _ := usableNow(p, a, "m"); ok {
 			t.Error("the model is not ejected any more")
 		}
 	})
@@ -458,7 +468,7 @@ func TestANegativeTimeTurnsAReactionOff(t *testing.T) {
 			p.Report(via(a, 0), o)
 		}
 		wantKeys(t, p, a, "m", "k1")
-		if ok, _ := p.Usable(a, "m"); !ok {
+		if ok, _ := usableNow(p, a, "m"); !ok {
 			t.Error("the model is ejected")
 		}
 		p.Reconfigure(Config{})
@@ -481,18 +491,18 @@ func TestTheMemoryForModelsIsBoundedAndGarbageBlamesNobody(t *testing.T) {
 		if n, m := len(*events), len(p.Snapshot()); n != maxModels || m != maxModels {
 			t.Errorf("%d ejections were told and %d are shown, want %d", n, m, maxModels)
 		}
-		if ok, _ := p.Usable(a, "real"); !ok {
+		if ok, _ := usableNow(p, a, "real"); !ok {
 			t.Error("a real model is ejected for the made-up ones")
 		}
 		u.Model = "real"
 		p.Report(u, throttled(time.Minute))
-		if ok, wait := p.Usable(a, "real"); ok || wait != time.Minute {
+		if ok, wait := usableNow(p, a, "real"); ok || wait != time.Minute {
 			t.Errorf("a pause found no place: %v, %s", ok, wait)
 		}
 		time.Sleep(time.Hour) // all of it is over, and makes room
 		u.Model = "new"
 		p.Report(u, outcome(call.NotFound))
-		if ok, _ := p.Usable(a, "new"); ok {
+		if ok, _ := usableNow(p, a, "new"); ok {
 			t.Error("an old memory keeps a new one out")
 		}
 	})
@@ -613,13 +623,15 @@ func TestNothingIsEverLostWhateverIsReported(t *testing.T) {
 
 func checkPool(t *testing.T, seed uint64, p *Pool, r *rand.Rand, all []*call.Target) {
 	t.Helper()
-	order := p.OrderFor("m", all, nil)
+	order := p.OrderFor(Asked{Model: "m", Targets: all}, nil)
 	if len(order) != len(all) {
 		t.Fatalf("seed %d: %d of %d targets in the order", seed, len(order), len(all))
 	}
 	resting := map[string]bool{}
 	for _, s := range p.Snapshot() {
-		resting[s.Target+"/"+s.Key] = true
+		if s.Reason != ReasonOutlier { // those are asked when nobody else is left
+			resting[s.Target+"/"+s.Key] = true
+		}
 	}
 	for _, on := range all {
 		if !slices.Contains(order, on) {
@@ -629,7 +641,7 @@ func checkPool(t *testing.T, seed uint64, p *Pool, r *rand.Rand, all []*call.Tar
 		if len(on.Keys) > 0 && r.IntN(2) == 0 {
 			tried = append(tried, &on.Keys[r.IntN(len(on.Keys))])
 		}
-		k, wait, ok := p.Key(on, "m", tried)
+		k, wait, ok := p.Key(on, "m", "", tried)
 		switch {
 		case ok && wait != 0, wait < 0, wait > 10*time.Minute:
 			t.Fatalf("seed %d: ok %v with a wait of %s", seed, ok, wait)
@@ -651,8 +663,8 @@ func TestAPoolIsSafeForConcurrentUse(t *testing.T) {
 		group.Go(func() {
 			var dst []*call.Target
 			for i := range 500 {
-				dst = p.Order(all, dst)
-				k, _, ok := p.Key(dst[0], "m", nil)
+				dst = p.OrderFor(Asked{Targets: all}, dst)
+				k, _, ok := p.Key(dst[0], "m", "", nil)
 				if !ok {
 					k = p.LastResort(dst[0], "m")
 				}
@@ -673,7 +685,7 @@ func TestAPoolIsSafeForConcurrentUse(t *testing.T) {
 		})
 	}
 	group.Wait()
-	if len(p.Order(all, nil)) != 2 {
+	if len(p.OrderFor(Asked{Targets: all}, nil)) != 2 {
 		t.Error("a target was lost")
 	}
 }
@@ -686,8 +698,8 @@ func TestChoosingCostsNoAllocationWhileAllIsWell(t *testing.T) {
 	dst := make([]*call.Target, 0, 2)
 	u := via(a, 0)
 	n := testing.AllocsPerRun(1000, func() {
-		dst = p.Order(all, dst)
-		p.Key(dst[0], "m", nil)
+		dst = p.OrderFor(Asked{Targets: all}, dst)
+		p.Key(dst[0], "m", "", nil)
 		p.Report(u, call.Outcome{Verdict: call.Verdict{Class: call.OK}})
 		p.Observe(u, time.Second)
 		p.Typical("a", "m")
@@ -705,8 +717,8 @@ func BenchmarkChoosing(b *testing.B) {
 	dst := make([]*call.Target, 0, 2)
 	b.ReportAllocs()
 	for b.Loop() {
-		dst = p.Order(all, dst)
-		p.Key(dst[0], "m", nil)
+		dst = p.OrderFor(Asked{Targets: all}, dst)
+		p.Key(dst[0], "m", "", nil)
 	}
 }
 

@@ -24,6 +24,19 @@ type rest struct {
 
 func (r rest) active(now time.Time) bool { return now.Before(r.until) }
 
+// rests is active for who may not have read the clock yet.
+func (r rest) rests(c *clock) bool { return !r.until.IsZero() && r.active(c.now()) }
+
+// clock is read once, and only when something rests or has rested.
+type clock struct{ at time.Time }
+
+func (c *clock) now() time.Time {
+	if c.at.IsZero() {
+		c.at = time.Now()
+	}
+	return c.at
+}
+
 // left is how long r still lasts; 0 if it is over.
 func (r rest) left(now time.Time) time.Duration { return max(0, r.until.Sub(now)) }
 
@@ -41,9 +54,11 @@ func (r *rest) extend(now time.Time, d time.Duration, reason string) (began bool
 
 // upstream is what is known of one target.
 type upstream struct {
-	keys   map[string]*rest  // ejections, by the key's name
-	models map[string]*model // by the model asked for
-	shared *model            // for all models beyond maxModels; nil while there are none
+	keys   map[string]*rest   // ejections, by the key's name
+	own    record             // as one of several targets
+	record map[string]*record // as one of several keys, by the key's name; nil: none has failed
+	models map[string]*model  // by the model asked for
+	shared *model             // for all models beyond maxModels; nil while there are none
 }
 
 // model is what is known of one model at one target.
@@ -52,6 +67,7 @@ type model struct {
 	paused  map[string]*rest // by the key's name
 	first   []time.Duration  // the last times to a first token, in no order
 	next    int
+	recent  float64 // time to a first token in seconds, the newest counting most; 0 unknown
 }
 
 // quiet is true for an entry that nothing is lost with.
@@ -88,7 +104,10 @@ func (p *Pool) upstream(name string, now time.Time) *upstream {
 
 func (p *Pool) forgetQuiet(now time.Time) {
 	for name, u := range p.upstreams {
-		quiet := !anyActive(u.keys, now)
+		quiet := !anyActive(u.keys, now) && !u.own.active(now)
+		for _, r := range u.record {
+			quiet = quiet && !r.active(now)
+		}
 		u.each(func(_ string, m *model) { quiet = quiet && m.quiet(now) })
 		if quiet {
 			delete(p.upstreams, name)
