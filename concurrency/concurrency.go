@@ -120,8 +120,9 @@ type Limit struct {
 	max      atomic.Int64 // in force; negative: unlimited
 	inFlight atomic.Int64 // never negative
 
-	mu     sync.Mutex
-	finder *finder // nil: static
+	adaptive atomic.Bool // there is a finder
+	mu       sync.Mutex
+	finder   *finder // nil: static
 }
 
 // New returns a Limit with all its permits free.
@@ -174,6 +175,9 @@ func (l *Limit) Max() int { return int(l.max.Load()) }
 // token nobody saw, because it was not streamed, it is 0. A static limit ignores
 // it. It reports whether the limit has grown.
 func (l *Limit) FirstToken(tokens int, after time.Duration) (grown bool) {
+	if !l.adaptive.Load() {
+		return false
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.finder == nil {
@@ -186,6 +190,9 @@ func (l *Limit) FirstToken(tokens int, after time.Duration) (grown bool) {
 // Refused tells an adaptive limit that the target had no capacity for an attempt
 // (503, 529, or a 429 that is about calls at once). A static limit ignores it.
 func (l *Limit) Refused() {
+	if !l.adaptive.Load() {
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.finder != nil {
@@ -226,6 +233,7 @@ func (l *Limit) Reconfigure(c Config) {
 	c = c.WithDefaults()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.adaptive.Store(c.Adaptive == On)
 	if c.Adaptive != On {
 		l.finder = nil
 		l.max.Store(int64(c.Max))

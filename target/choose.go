@@ -108,15 +108,12 @@ func (p *Pool) next(a Asked, targets []*call.Target, left []candidate) int {
 	return int(well[first].at)
 }
 
-// First moves the target of a name to the front, if it is there, and reports
-// whether it is.
-func First(targets []*call.Target, name string) bool {
+// toFront moves the target of a name to the front, if it is there.
+func toFront(targets []*call.Target, name string) {
 	i := slices.IndexFunc(targets, func(t *call.Target) bool { return t.Name == name })
-	if i < 0 {
-		return false
+	if i > 0 {
+		t := targets[i]
+		copy(targets[1:i+1], targets[:i])
+		targets[0] = t
 	}
-	t := targets[i]
-	copy(targets[1:i+1], targets[:i])
-	targets[0] = t
-	return true
 }

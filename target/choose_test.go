@@ -2,6 +2,7 @@ package target
 
 import (
 	"math/rand/v2"
+	"regexp"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -182,14 +183,20 @@ func TestTheMemoryForConversationsIsBounded(t *testing.T) {
 	})
 }
 
-func TestFirstMovesATargetToTheFront(t *testing.T) {
-	all := places("a", "b", "c")
-	if First(all, "x") || names(all) != "a b c" {
-		t.Errorf("nobody moved: %s", names(all))
-	}
-	if !First(all, "c") || names(all) != "c a b" || !First(all, "c") || names(all) != "c a b" {
-		t.Errorf("got %s, want c a b", names(all))
-	}
+func TestATargetThatIsToComeFirstDoesUnlessItIsEjected(t *testing.T) {
+	bubble(t, func(t *testing.T, p *Pool, _ *[]told) {
+		all := append(places("a", "b"), targetWith("c", "m", "k1"), targetWith("d", "m", "k1"))
+		for name, want := range map[string]string{"d": "d [ab] [ab] c", "c": "c [ab] [ab] d", "b": "b a c d", "x": "[ab] [ab] c d"} {
+			got := names(p.OrderFor(Asked{Targets: all, First: name}, nil))
+			if !regexp.MustCompile("^" + want + "$").MatchString(got) {
+				t.Errorf("%s first: %s, want %s", name, got, want)
+			}
+		}
+		p.Report(via(all[3], 0), outcome(call.Auth))
+		if got := p.OrderFor(Asked{Targets: all, First: "d"}, nil); got[3].Name != "d" {
+			t.Errorf("d is ejected: %s, want it last", names(got))
+		}
+	})
 }
 
 func TestChoosingAmongSiblingsCostsNoAllocation(t *testing.T) {

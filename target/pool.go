@@ -70,6 +70,7 @@ type Asked struct {
 	Targets []*call.Target
 	Load    func(*call.Target) int // attempts in flight; nil: not known
 	Prefer  string                 // name of the target that answered the conversation last, see Affine; "" none
+	First   string                 // name of the target that comes first, unless it is ejected; "" none
 }
 
 // OrderFor returns the targets in the order in which they should be asked:
@@ -100,6 +101,9 @@ func (p *Pool) OrderFor(a Asked, dst []*call.Target) []*call.Target {
 		copy(dst[good+1:i+1], dst[good:i]) // the ejected ones between keep their order
 		dst[good] = t
 		good++
+	}
+	if a.First != "" {
+		toFront(dst[:good], a.First)
 	}
 	return dst
 }
