@@ -31,7 +31,7 @@ var (
 	vocabulary   = []string{"call"}
 	nothing      = []string(nil)
 	whole        = []string{"..."}
-	testImports  = []string{"sim", "fault", "internal/pipenet", "internal/process", "internal/wanted", "stream"}
+	testImports  = []string{"sim", "fault", "internal/pipenet", "internal/process", "internal/wanted", "internal/experiment", "internal/plot", "stream"}
 	frontDoorFor = []string{
 		"http1", "call", "dialect/*", "stream", "provider", "provider/*", "fault", "chaos",
 		"ratelimit", "cache", "admission", "timeout", "dispatch", "retry", "breaker", "concurrency", "quota", "target",
@@ -87,7 +87,10 @@ var layers = []layer{
 
 	// Made for tests and demonstrations.
 	{folder: "sim", imports: []string{"fault", "call", "dialect/*"}},
+	{folder: "experiments", imports: nothing, tests: whole}, // simulations of what the rooms do together
+	{folder: "internal/experiment", imports: []string{"internal/plot"}},
 	{folder: "internal/pipenet", imports: nothing},
+	{folder: "internal/plot", imports: nothing},
 	{folder: "internal/process", imports: nothing},
 	{folder: "internal/testtool", imports: nothing},
 	{folder: "internal/wanted", imports: nothing},
