@@ -76,6 +76,7 @@ type incoming struct {
 	gateRoom   [4]*gate
 	askRoom    [4]ratelimit.Ask
 	targetRoom [4]*call.Target
+	sending    sending // the first attempt
 }
 
 // refusal is a call that ends before it began.

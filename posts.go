@@ -71,14 +71,14 @@ type learnt struct {
 	record  func(*call.Event)
 	rand    func() float64
 
+	classes [len(call.Consequences)]atomic.Int64 // attempts ended
+	doors   atomic.Pointer[[]*admission.Door]    // of the routes it stands in
+
 	mu       sync.Mutex
 	config   breaker.Config
 	breakers map[string]*breaker.Breaker     // by model asked for; they stay
 	usual    atomic.Pointer[breaker.Breaker] // of the target's own model, once there is one
 	hand     byHand                          // for the circuits of models that are yet to come
-	classes  map[call.Class]int64            // attempts ended
-	attempts int64
-	doors    []*admission.Door // of the routes it stands in
 
 	quota    quota.Config
 	metered  atomic.Bool                // quota limits something
@@ -111,7 +111,7 @@ func (m *memory) newPost(t Target, r retry.Config, old *post) *post {
 	}
 	p.learnt = &learnt{
 		target: p.target, limit: concurrency.New(t.Concurrency), uploads: concurrency.New(forUploads(t.Concurrency)), budget: retry.NewBudget(r), record: m.record, rand: m.rand,
-		config: t.Breaker, breakers: map[string]*breaker.Breaker{}, classes: map[call.Class]int64{},
+		config: t.Breaker, breakers: map[string]*breaker.Breaker{},
 		accounts: map[spender]*quota.Account{}, keys: keyed(t.Keys), ledger: &m.ledger,
 	}
 	p.limitTo(t.Quota)
@@ -175,9 +175,7 @@ func (p *learnt) all() []*breaker.Breaker {
 
 // servesThrough says which waiting rooms hear of what is released here.
 func (p *learnt) servesThrough(doors []*admission.Door) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.doors = doors
+	p.doors.Store(&doors)
 }
 
 // breaker returns the circuit of a model at this target.
@@ -259,18 +257,17 @@ func (p *learnt) moved(from, to breaker.State, cause string, openFor time.Durati
 
 // count notes an attempt's end.
 func (p *learnt) count(c call.Class) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.classes[c]++
-	p.attempts++
+	if int(c) >= len(p.classes) {
+		c = call.Unclassified
+	}
+	p.classes[c].Add(1)
 }
 
 // wake lets the waiting rooms look again: something was released.
 func (p *learnt) wake() {
-	p.mu.Lock()
-	doors := p.doors
-	p.mu.Unlock()
-	for _, d := range doors {
-		d.Wake()
+	if doors := p.doors.Load(); doors != nil {
+		for _, d := range *doors {
+			d.Wake()
+		}
 	}
 }

@@ -77,16 +77,20 @@ func (in *incoming) admit(ctx context.Context, u call.Upstream, n int, first, fo
 		p.release(streamed)
 		return nil, err
 	}
-	s := &sending{in: in, post: p, upstream: u, number: n, first: first, held: held}
+	s := &in.sending
+	if s.in != nil { // taken: this is another attempt
+		s = &sending{}
+	}
+	s.in, s.post, s.upstream, s.number, s.first, s.held = in, p, u, n, first, held
+	s.began = in.now()
 	if err := p.breaker(u.Model).AdmitTo(&s.permit, force); err != nil {
 		held.Return()
 		p.release(streamed)
 		return nil, closed(err)
 	}
 	if first {
-		p.budget.Reached()
+		p.budget.ReachedAt(s.began)
 	}
-	s.began = in.now()
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	limits := s.limits()
 	var slow func()
@@ -450,26 +454,27 @@ func (s *sending) end(o call.Outcome) {
 	s.clocks.Stop()
 	s.cancel(nil)
 	in, p := s.in, s.post
+	now := in.now()
 	if o.Duration == 0 {
-		o.Duration = time.Since(s.began)
+		o.Duration = now.Sub(s.began)
 	}
-	if o.Class == call.Timeout && !in.CommitBy.IsZero() && !time.Now().Before(in.CommitBy) {
+	if o.Class == call.Timeout && !in.CommitBy.IsZero() && !now.Before(in.CommitBy) {
 		o.Clock = timeout.ClockCommitBy
 	}
 	o.Slow = s.wasSlow(o)
 	o.Code, o.Category, s.answered = s.unspoken(o.Code), s.unspoken(o.Category), s.unspoken(s.answered)
 	s.outcome = o
 	s.cost(&o)
-	s.permit.End(blame(o))
+	s.permit.EndAt(now, blame(o))
 	s.held.End(o)
 	p.release(in.body != nil)
 	in.house.memory.pool.Report(s.upstream, o)
 	if s.first && o.Class == call.OK {
-		p.budget.Success(in.Tokens())
+		p.budget.SuccessAt(now, in.Tokens())
 	}
 	p.count(o.Class)
 	t := s.upstream.Target
-	s.event = call.Event{Kind: call.AttemptEnded, At: s.began.Add(o.Duration), Target: t.Name, Provider: t.Provider, Model: t.Model, Answered: s.answered, Key: s.upstream.KeyName(), Attempt: s.number, Outcome: o, Status: o.Status}
+	s.event = call.Event{Kind: call.AttemptEnded, At: now, Target: t.Name, Provider: t.Provider, Model: t.Model, Answered: s.answered, Key: s.upstream.KeyName(), Attempt: s.number, Outcome: o, Status: o.Status}
 	in.tell(&s.event)
 	p.wake()
 }

@@ -394,9 +394,11 @@ func (p *post) status(resting []target.KeyState) TargetStatus {
 			s.Breaker, s.OpenUntil = snap.State.String(), snap.OpenUntil
 		}
 	}
-	s.Attempts = p.attempts
-	for c, n := range p.classes {
-		s.Classes[c.String()] = n
+	for c := range p.classes {
+		if n := p.classes[c].Load(); n > 0 {
+			s.Classes[call.Class(c).String()] = n
+			s.Attempts += n
+		}
 	}
 	for _, k := range p.target.Keys {
 		s.Keys = append(s.Keys, KeyStatus{Name: k.Name})

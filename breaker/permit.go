@@ -64,7 +64,10 @@ func (p *Permit) Slow() {
 // later ones are ignored. What the outcome means is the breaker column of
 // call.Consequences; a superseded attempt means nothing, a canceled one only
 // that it was slow, if it was.
-func (p *Permit) End(o call.Outcome) {
+func (p *Permit) End(o call.Outcome) { p.EndAt(time.Now(), o) }
+
+// EndAt is End for who has just read the clock.
+func (p *Permit) EndAt(now time.Time, o call.Outcome) {
 	if p == nil || p.b == nil {
 		return
 	}
@@ -77,7 +80,6 @@ func (p *Permit) End(o call.Outcome) {
 		return
 	}
 	p.ended = true
-	now := b.made.Add(time.Since(b.made)) // half the price of time.Now
 	b.weighEnd(p, now, o)
 	effect := o.Class.Row().Breaker
 	switch {

@@ -62,20 +62,26 @@ func budgetConfig(c Config) Config {
 	return c.WithDefaults()
 }
 
-// Reached says that a call makes its first attempt on this upstream.
-func (b *Budget) Reached() {
+// Reached says that a call makes its first attempt on this upstream, now.
+func (b *Budget) Reached() { b.ReachedAt(time.Now()) }
+
+// ReachedAt is Reached for who has just read the clock.
+func (b *Budget) ReachedAt(now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.amplified.add(b.now(), perCall)
+	b.amplified.add(now.Sub(b.origin), perCall)
 }
 
 // Success says that a call's first attempt on this upstream succeeded and what
 // it cost in tokens, as estimated or reported; less than 0 counts as 0, more
 // than 16,777,216 as that, so that a provider's absurd count earns nothing absurd.
-func (b *Budget) Success(tokens int) {
+func (b *Budget) Success(tokens int) { b.SuccessAt(time.Now(), tokens) }
+
+// SuccessAt is Success for who has just read the clock.
+func (b *Budget) SuccessAt(now time.Time, tokens int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s := b.spent.current(b.now())
+	s := b.spent.current(now.Sub(b.origin))
 	s.successes++
 	s.tokensEarned += int64(min(max(0, tokens), 1<<24))
 }

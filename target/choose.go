@@ -20,6 +20,9 @@ type candidate struct {
 
 // draw returns a random index by weight; there must be candidates.
 func (p *Pool) draw(among []candidate) int {
+	if len(among) == 1 {
+		return 0
+	}
 	sum := float32(0)
 	for i := range among {
 		sum += among[i].weight
