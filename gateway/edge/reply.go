@@ -20,6 +20,7 @@ import (
 type reply struct {
 	http.ResponseWriter
 	control *http.ResponseController
+	flusher interface{ FlushError() error } // what control would find; nil: it may find another
 	stall   time.Duration
 	arrived time.Time
 	due     time.Time // the write deadline in force; zero: none
@@ -36,6 +37,7 @@ type reply struct {
 // while it writes; one of HTTP/2 ends its stream also in silence.
 func newReply(w http.ResponseWriter, req *http.Request, stall time.Duration) *reply {
 	r := &reply{ResponseWriter: w, control: http.NewResponseController(w), stall: stall, arrived: time.Now(), idle: req.ProtoMajor < 2}
+	r.flusher, _ = w.(interface{ FlushError() error })
 	r.watch(r.arrived) // the last request of this connection may have left a deadline that has passed
 	r.rest()
 	return r
@@ -106,7 +108,7 @@ func (r *reply) relay(resp *http.Response, secrets *wanted) error {
 			header[name] = values
 		}
 	}
-	clean := newScrubber(onlyWriter{r}, secrets)
+	clean := newScrubber((*onlyWriter)(r), secrets)
 	clean.header(header)
 	r.flush = isStream(resp)
 	r.WriteHeader(resp.StatusCode)
@@ -126,15 +128,23 @@ func (r *reply) send() error {
 		return nil
 	}
 	defer r.rest()
-	if err := r.control.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return err
+	var err error
+	if r.flusher != nil {
+		err = r.flusher.FlushError()
+	} else {
+		err = r.control.Flush()
 	}
-	return nil
+	if errors.Is(err, http.ErrNotSupported) {
+		return nil
+	}
+	return err
 }
 
 // onlyWriter hides every ability of a reply but Write, so that io.Copy cannot
 // pass it by.
-type onlyWriter struct{ io.Writer }
+type onlyWriter reply
+
+func (w *onlyWriter) Write(p []byte) (int, error) { return (*reply)(w).Write(p) }
 
 func (r *reply) copy(to io.Writer, body io.Reader) error {
 	var err error
