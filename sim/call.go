@@ -50,12 +50,16 @@ func (p *Provider) serve(w http.ResponseWriter, r *http.Request, e endpoint) {
 	c.style = styleOf(e.dialect, r)
 	c.begin()
 	defer c.end()
-	if !c.read() || !c.authorised() || !c.wait(0) || !p.gate.enter(c.ctx, c.dials.Parallel) {
+	if !c.read() || !c.authorised() || !c.listens() || !p.gate.enter(c.ctx, c.dials.Parallel) {
 		return
 	}
 	defer func() { p.gate.leave(p.Dials().Parallel) }()
 	c.misbehave()
 }
+
+// listens waits for the end of a stall. An engine's queue has an order to keep: who
+// comes in a stall waits in it, not beside it.
+func (c *call) listens() bool { return c.works() || c.wait(0) }
 
 // styleOf tells the vendors apart where the endpoint does not.
 func styleOf(d fault.Dialect, r *http.Request) fault.Style {

@@ -99,6 +99,26 @@ func TestAnEngineWorksThroughItsQueueAlsoForCallersThatLeft(t *testing.T) {
 	})
 }
 
+func TestWhoComesToAnEngineInAStallIsServedInOrderAfterIt(t *testing.T) {
+	const callers = 20
+	dials := sim.Dials{Slots: 1, TokenInterval: 100 * time.Millisecond, OutputTokens: 2, StallFor: 30 * time.Second}
+	bubble(t, dials, func(t *testing.T, p *sim.Provider, client *http.Client) {
+		d, served := dialects[0], make(chan int, callers)
+		for i := range callers {
+			go func() {
+				do(t, client, "POST", "http://sim.test"+d.path, d.ask("m", "hi", false))
+				served <- i
+			}()
+			time.Sleep(time.Second)
+		}
+		for i := range callers {
+			if got := <-served; got != i {
+				t.Errorf("call %d was served as number %d", got, i)
+			}
+		}
+	})
+}
+
 func TestAFullBatchIsSlower(t *testing.T) {
 	dials := sim.Dials{Slots: 5, TokenInterval: 100 * time.Millisecond, BatchSlowdown: 1, OutputTokens: 17}
 	for _, streamed := range []bool{true, false} {
