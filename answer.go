@@ -85,6 +85,7 @@ func (in *incoming) learn(a *answer) {
 	if in.Op == call.OpResponses && st.ID != "" {
 		a.sending.pin(st.ID)
 	}
+	in.made = in.made || len(st.Made) > 0
 	for _, id := range st.Made {
 		a.sending.pin(id)
 	}
@@ -140,6 +141,9 @@ func (in *incoming) stamp(h http.Header) {
 		set("X-Holdfast-Provider", last.Target.Provider)
 		set("X-Holdfast-Model", header(last.Model))
 		set("X-Holdfast-Attempt-Log", attemptLog(in.state.Steps))
+	}
+	if in.recall != nil {
+		h["X-Holdfast-Cache"] = []string{in.recall.did}
 	}
 	set("Server-Timing", in.timing())
 	if len(in.asks) > 0 {
@@ -208,6 +212,12 @@ func (in *incoming) response(status int, h http.Header, body io.ReadCloser, leng
 
 // whole returns an answer that is complete, and reports the call's end.
 func (in *incoming) whole(status int, h http.Header, body []byte, o call.Outcome, source, reason string) *http.Response {
+	if in.landing != nil {
+		return in.crash(&failure{status: status, header: h, body: body, outcome: o, source: source, reason: reason})
+	}
+	if kept := in.standIn(o); kept != nil {
+		return kept
+	}
 	in.stamp(h)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	h.Set("X-Holdfast-Error-Source", source)
@@ -279,6 +289,9 @@ func (in *incoming) turnDown(r *refusedCall) *http.Response {
 
 // tellProblem answers with an error of ours.
 func (in *incoming) tellProblem(p call.Problem, o call.Outcome, wait time.Duration) *http.Response {
+	if in.landing != nil {
+		return in.crash(&failure{problem: &p, outcome: o, wait: wait, source: "gateway", reason: p.Reason})
+	}
 	if p.Message == "" {
 		p.Message = in.words(p.Reason, o, wait)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/holdfast-gateway/holdfast/admission"
 	"github.com/holdfast-gateway/holdfast/breaker"
+	"github.com/holdfast-gateway/holdfast/cache"
 	"github.com/holdfast-gateway/holdfast/call"
 	"github.com/holdfast-gateway/holdfast/concurrency"
 	"github.com/holdfast-gateway/holdfast/provider/all"
@@ -40,6 +41,7 @@ type Config struct {
 	Breaker     breaker.Config     // one per target and model
 	Concurrency concurrency.Config // permits per target
 	Health      target.Config      // ejection and pauses of keys, memory of pins
+	Cache       cache.Config       // answers from memory, and one for several calls; off unless set
 
 	Limits  []Limit      // what callers may ask for; the profile's when nil, none when empty
 	Budgets []Budget     // what keys, tenants and routes may spend in a day
@@ -94,6 +96,7 @@ type Route struct {
 	Timeout timeout.Config
 	Retry   retry.Config
 	Queue   admission.Config
+	Cache   cache.Config
 
 	// Recovery says what happens when a stream breaks after its first word
 	// reached the caller: "error" (default) ends it with the dialect's own error
@@ -180,6 +183,7 @@ func (c Config) Validate() error {
 	add("breaker", c.Breaker.Validate())
 	add("concurrency", c.Concurrency.Validate())
 	add("health", c.Health.Validate())
+	add("cache", c.Cache.Validate())
 	add("limits", c.validateLimits())
 	add("prices", c.Prices.Validate())
 	if c.MaxBody < 0 {
@@ -223,6 +227,7 @@ func (r Route) validate(targets map[string]Target) error {
 	add("timeout", r.Timeout.Validate())
 	add("retry", r.Retry.Validate())
 	add("queue", r.Queue.Validate())
+	add("cache", r.Cache.Validate())
 	if r.Priority < -100 || r.Priority > 100 {
 		add("priority", fmt.Errorf("%d is not between -100 and 100", r.Priority))
 	}
@@ -470,6 +475,7 @@ func (c Config) resolve() (Config, error) {
 		r.Timeout = inherit(r.Timeout, c.Timeout).WithDefaults()
 		r.Retry = inherit(r.Retry, c.Retry).WithDefaults()
 		r.Queue = inherit(r.Queue, c.Queue)
+		r.Cache = inherit(r.Cache, c.Cache).WithDefaults()
 		if r.ErrorCodes == "" {
 			r.ErrorCodes = p.ErrorCodes
 		}

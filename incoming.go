@@ -64,6 +64,11 @@ type incoming struct {
 	hashed  bool
 	counted bool
 
+	gave    bool     // back what it held
+	made    bool     // the answer left something at its account
+	recall  *recall  // what the cache does with it; nil: the route has none
+	landing *landing // it is made for several callers; nil: for its own
+
 	lacks      atomic.Uint32 // what it waits for: forPermit, forQuota; 0 unknown
 	turn       uint64        // number among the calls that wait for quota; 0 none yet
 	placed     atomic.Bool   // it may have a place at an account whose quota it waited for

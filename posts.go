@@ -39,6 +39,8 @@ type memory struct {
 	doors map[string]*admission.Door // by route name
 	tally map[string]*tally          // by route name
 
+	larders map[string]*larder // by route name
+
 	gates  map[string]*gate // by Limit.id
 	purses map[owner]*spend.Account
 

@@ -21,14 +21,22 @@ func (h *house) roundTrip(req *http.Request) (*http.Response, error) {
 	if refused != nil {
 		return in.refuse(refused.reason, refused.message, 0), nil
 	}
-	result, own, err := in.decide(req.Context(), in.try)
+	if in.route.larder != nil { // opt-in: an answer from memory, or one for several calls
+		return in.throughCache(req.Context())
+	}
+	return in.ask(req.Context())
+}
+
+// ask has the call answered by a target, or refused.
+func (in *incoming) ask(ctx context.Context) (*http.Response, error) {
+	result, own, err := in.decide(ctx, in.try)
 	if own != nil || err != nil {
 		return own, err
 	}
 	if result.Open { // the call body: forwards frames, ends honestly, reports once
 		return in.show(result.Answer), nil
 	}
-	return in.fail(req.Context(), result)
+	return in.fail(ctx, result)
 }
 
 // decide asks every policy for its leave and then the targets, by try. own is an
@@ -259,11 +267,13 @@ func (in *incoming) ended(o call.Outcome, status int, source, reason string) {
 	if in.body != nil {
 		_ = in.body.Close()
 	}
-	if in.place != nil {
-		in.place.LeaveAfter(in.used.Load())
+	if !in.gave {
+		in.giveBack()
 	}
-	in.settle()
-	in.yield()
+	if in.landing != nil { // those who wait for it have ends of their own
+		in.event = call.Event{Outcome: o, Status: status, Source: source, Reason: reason}
+		return
+	}
 	if in.route != nil {
 		in.route.tally.calls.Add(1)
 		if o.Class == call.OK {
@@ -277,11 +287,23 @@ func (in *incoming) ended(o call.Outcome, status int, source, reason string) {
 	*e = call.Event{Kind: call.CallEnded, Outcome: o, Status: status, Original: in.original, Source: source, Reason: reason, Attempt: in.state.Attempts, Wait: time.Since(in.Arrived)}
 	e.At = in.Arrived.Add(e.Wait)
 	e.Own = in.own(e.Wait, o)
+	if in.recall != nil {
+		e.Cached, e.To = in.recall.did, in.recall.why
+	}
 	if n := len(in.state.Steps); n > 0 {
 		last := in.state.Steps[n-1]
 		e.Target, e.Provider, e.Model, e.Key = last.Target.Name, last.Target.Provider, last.Target.Model, last.Key
 	}
 	in.tell(e)
+}
+
+// giveBack gives back what the call held, when it has ended.
+func (in *incoming) giveBack() {
+	if in.place != nil {
+		in.place.LeaveAfter(in.used.Load())
+	}
+	in.settle()
+	in.yield()
 }
 
 // own is the part of a call's time that Holdfast itself took: neither attempts,

@@ -51,7 +51,7 @@ func NewTransport(c Config) (*Transport, error) {
 		rnd = rand.Float64
 	}
 	t.memory = &memory{rand: rnd, record: t.record, clients: retry.NewClients(0, 0), posts: map[string]*post{},
-		doors: map[string]*admission.Door{}, tally: map[string]*tally{}}
+		doors: map[string]*admission.Door{}, tally: map[string]*tally{}, larders: map[string]*larder{}}
 	t.memory.ledger.rand = rnd
 	t.memory.pool = target.NewPool(c.Health, target.Options{Rand: rnd, Event: t.health})
 	if err := t.Update(c); err != nil {
@@ -195,6 +195,8 @@ type route struct {
 	scheduler dispatch.Scheduler[*answer]
 	door      *admission.Door
 	tally     *tally
+	larder    *larder // nil: no answers are kept or shared
+	answerers string  // who answers, in a few bytes
 }
 
 // build makes a house. Targets of the same name share their state, whatever
@@ -239,12 +241,16 @@ func (m *memory) settle(c Config, fresh map[string]*post) {
 	}
 	maps.DeleteFunc(m.doors, func(name string, _ *admission.Door) bool { return gone(name) })
 	maps.DeleteFunc(m.tally, func(name string, _ *tally) bool { return gone(name) })
+	maps.DeleteFunc(m.larders, func(name string, _ *larder) bool { return gone(name) })
 }
 
 // route builds one Route; fresh collects the posts of this configuration.
 func (h *house) route(r Route, fresh map[string]*post) *route {
 	built := &route{Route: r, house: h, byTarget: map[*call.Target]*post{}}
 	built.door, built.tally = h.memory.room(r)
+	if built.larder = h.memory.larder(r); built.larder != nil {
+		built.answerers = answerers(r)
+	}
 	for _, t := range r.Targets {
 		p := fresh[t.Name]
 		if p == nil {
@@ -295,7 +301,7 @@ func (h *house) guarded(req *http.Request) *route {
 	if vendor != vendorOf(req.URL.Hostname()) {
 		t.Name += "/" + vendor
 	}
-	r := Route{Name: "default", Targets: []Target{t}, Timeout: h.config.Timeout.WithDefaults(), Retry: h.config.Retry.WithDefaults(), Queue: h.config.Queue}
+	r := Route{Name: "default", Targets: []Target{t}, Timeout: h.config.Timeout.WithDefaults(), Retry: h.config.Retry.WithDefaults(), Queue: h.config.Queue, Cache: h.config.Cache.WithDefaults()}
 	built := h.route(r, map[string]*post{})
 	built.posts[0].servesThrough([]*admission.Door{built.door})
 	h.memory.mu.Lock()

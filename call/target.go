@@ -83,6 +83,7 @@ type Event struct {
 	Status   int           // status the caller saw
 	Original int           // CallEnded: the status before the route's terminal status replaced it; 0 when it did not
 	Source   string        // who made the caller's answer: "provider" or "gateway"
+	Cached   string        // CallEnded: what the route's cache did (hit, stale, shared, miss, bypass, and why in To); "" it has none
 	Own      time.Duration // CallEnded: what of the call's time was ours; not attempts, pauses between them or the queue
 }
 
