@@ -41,7 +41,7 @@ type Store struct {
 	byKey  map[Key]*list.Element
 	recent *list.List // of *entry; the one used last in front
 	bytes  int64
-	stats  Stats
+	counts Contents
 }
 
 type entry struct {
@@ -50,8 +50,8 @@ type entry struct {
 	size   int64
 }
 
-// Stats are a Store's counts since it was made, and what it holds now.
-type Stats struct {
+// Contents are a Store's counts since it was made, and what it holds now.
+type Contents struct {
 	Entries int   `json:"entries"`
 	Bytes   int64 `json:"bytes"`
 	Kept    int64 `json:"kept"`    // answers taken in
@@ -112,12 +112,12 @@ func (s *Store) Put(k Key, a *Answer) bool {
 		s.drop(at)
 	}
 	if int64(len(a.Body)) > s.c.MaxEntry || size > s.c.MaxBytes {
-		s.stats.TooBig++
+		s.counts.TooBig++
 		return false
 	}
 	s.byKey[k] = s.recent.PushFront(&entry{k, a, size})
 	s.bytes += size
-	s.stats.Kept++
+	s.counts.Kept++
 	s.shrink()
 	return true
 }
@@ -126,7 +126,7 @@ func (s *Store) Put(k Key, a *Answer) bool {
 func (s *Store) shrink() {
 	for s.recent.Len() > s.c.MaxEntries || s.bytes > s.c.MaxBytes {
 		s.drop(s.recent.Back())
-		s.stats.Evicted++
+		s.counts.Evicted++
 	}
 }
 
@@ -136,11 +136,11 @@ func (s *Store) drop(at *list.Element) {
 	s.bytes -= e.size
 }
 
-// Stats returns the counts.
-func (s *Store) Stats() Stats {
+// Contents returns the counts.
+func (s *Store) Contents() Contents {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := s.stats
+	n := s.counts
 	n.Entries, n.Bytes = s.recent.Len(), s.bytes
 	return n
 }

@@ -45,7 +45,7 @@ func TestAnAnswerIsFreshThenStaleThenGone(t *testing.T) {
 				t.Errorf("%s old, and made %s ago", age, time.Since(a.Made))
 			}
 		}
-		if n := s.Stats(); n.Entries != 0 || n.Bytes != 0 {
+		if n := s.Contents(); n.Entries != 0 || n.Bytes != 0 {
 			t.Errorf("what is of no use takes room: %+v", n)
 		}
 	})
@@ -80,7 +80,7 @@ func TestTheAnswerUsedLongestAgoMakesRoom(t *testing.T) {
 			t.Errorf("%s is there: %t", name, a != nil)
 		}
 	}
-	if n := s.Stats(); n.Evicted != 1 || n.Kept != 4 || n.Entries != 3 {
+	if n := s.Contents(); n.Evicted != 1 || n.Kept != 4 || n.Entries != 3 {
 		t.Errorf("%+v", n)
 	}
 }
@@ -119,7 +119,7 @@ func TestAnyUseKeepsTheBoundsAndNeverMixesAnswersUp(t *testing.T) {
 						t.Fatalf("seed %d, step %d: %s is %p, %s old, fresh %t; want %p", seed, step, name, a, age, fresh, last[name])
 					}
 				}
-				if n := s.Stats(); n.Entries > c.MaxEntries || n.Bytes > c.MaxBytes || n.Bytes < 0 {
+				if n := s.Contents(); n.Entries > c.MaxEntries || n.Bytes > c.MaxBytes || n.Bytes < 0 {
 					t.Fatalf("seed %d, step %d: %+v, more than %+v", seed, step, n, c)
 				}
 			}
