@@ -43,7 +43,7 @@ func (in *incoming) show(a *answer) *http.Response {
 		length = -1
 	}
 	in.stamp(h)
-	if t := a.sending.upstream.Target; t != in.primary() {
+	if t := a.sending.upstream.Target; !in.asPlanned(t) {
 		h.Set("X-Holdfast-Degraded", "fallback")
 	}
 	var dialect call.Dialect

@@ -114,6 +114,8 @@ type Route struct {
 	// Errors of the request, its policy or a credential, exhausted quotas and full
 	// queues keep theirs, and so does a stream that has begun.
 	TerminalStatus int
+	// Shift moves a share of the calls to another target.
+	Shift Shift
 	// OnPolicyViolation is "stop" (default) or "fallback": ask the next target.
 	OnPolicyViolation string
 	// ErrorCodes is "" for the codes of the reference, or "seed" for
@@ -234,6 +236,7 @@ func (r Route) validate(targets map[string]Target) error {
 	add("recovery", oneOf(r.Recovery, "", "error"))
 	add("client_retries", oneOf(r.ClientRetries, "", "stop", "pace"))
 	add("terminal_status", oneOfNumbers(r.TerminalStatus, 0, 429, 500, 502, 503, 504, 529))
+	add("shift", r.Shift.within(r.Targets))
 	add("on_policy_violation", oneOf(r.OnPolicyViolation, "", "stop", "fallback"))
 	add("error_codes", oneOf(r.ErrorCodes, "", "seed"))
 	for _, m := range r.Models {
@@ -373,6 +376,19 @@ func vendorOf(host string) string {
 	return all.Default
 }
 
+// adaptiveBy says whether a target's limit finds out by itself what the target
+// bears: on for servers of one's own, which queue what they cannot take at once.
+func adaptiveBy(t Target) string {
+	v := all.ByName(t.Vendor)
+	if v == nil || !v.OwnServer {
+		return concurrency.Off
+	}
+	if u, err := url.Parse(t.BaseURL); err != nil || all.ByHost(u.Hostname()) != nil {
+		return concurrency.Off // the same software, run by its vendor
+	}
+	return concurrency.On
+}
+
 func vendorNames() []string {
 	var names []string
 	for _, v := range all.Vendors() {
@@ -485,6 +501,9 @@ func (c Config) resolve() (Config, error) {
 			t.fill()
 			t.Breaker = inherit(t.Breaker, c.Breaker)
 			t.Concurrency = inherit(t.Concurrency, c.Concurrency)
+			if t.Concurrency.Adaptive == "" {
+				t.Concurrency.Adaptive = adaptiveBy(*t)
+			}
 		}
 	}
 	return c, nil

@@ -23,7 +23,6 @@ import (
 	"github.com/holdfast-gateway/holdfast/ratelimit"
 	"github.com/holdfast-gateway/holdfast/retry"
 	"github.com/holdfast-gateway/holdfast/spend"
-	"github.com/holdfast-gateway/holdfast/target"
 	"github.com/holdfast-gateway/holdfast/timeout"
 )
 
@@ -60,10 +59,14 @@ type incoming struct {
 	hold    *spend.Hold          // held of budgets; nil: nothing
 	used    atomic.Int64         // tokens, of all attempts
 	pinKey  string
+
+	talk                uint64 // digest of the conversation; 0: it is none, or nobody wants to know
+	talkTarget, talkKey string // who answered it last
+	shifted             bool   // the route's shift moved it
+
 	digest  [sha256.Size]byte
 	hashed  bool
 	counted bool
-
 	gave    bool     // back what it held
 	made    bool     // the answer left something at its account
 	recall  *recall  // what the cache does with it; nil: the route has none
@@ -420,7 +423,7 @@ func (in *incoming) pin() *refusal {
 		in.stay(able[0])
 		return nil
 	}
-	in.state.Targets = pool.OrderFor(target.Asked{Model: in.Request.Model, Targets: able}, in.targetRoom[:0])
+	in.arrange(able)
 	return nil
 }
 

@@ -141,7 +141,7 @@ func forUploads(c concurrency.Config) concurrency.Config {
 	if c = c.WithDefaults(); c.Max > 0 {
 		c.Max = max(1, c.Max/2)
 	}
-	return c
+	return concurrency.Config{Max: c.Max}
 }
 
 // free reports whether a call could have a permit now.

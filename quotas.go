@@ -310,13 +310,14 @@ func (in *incoming) affords(p *post, model string, waits bool) (ok bool, wait ti
 // whose gate will say what is missing.
 func (in *incoming) solvent(t *call.Target, model string, tried []*call.Key) (*call.Key, time.Duration, bool) {
 	pool, p := in.house.memory.pool, in.route.byTarget[t]
-	first, wait, ok := pool.Key(t, model, "", tried)
+	prefer := in.prefers(t)
+	first, wait, ok := pool.Key(t, model, prefer, tried)
 	if !ok || len(t.Keys) < 2 || !in.spends(p) {
 		return first, wait, ok
 	}
 	need, who := in.need(), in.waiter()
 	tried = slices.Clone(tried)
-	for k := first; ok; k, _, ok = pool.Key(t, model, "", tried) {
+	for k := first; ok; k, _, ok = pool.Key(t, model, prefer, tried) {
 		if wait, err := p.account(k, model).Ready(need, who); wait == 0 && err == nil {
 			return k, 0, true
 		}

@@ -410,6 +410,9 @@ func (s *sending) firstToken(after time.Duration) {
 	s.post.wake() // a half-open probe has given its lease back
 	if s.in.Request.Stream {
 		s.in.house.memory.pool.Observe(s.upstream, after)
+		if s.post.limit.FirstToken(s.in.Request.InputTokens, after) {
+			s.post.wake()
+		}
 	}
 }
 
@@ -467,8 +470,12 @@ func (s *sending) end(o call.Outcome) {
 	s.cost(&o)
 	s.permit.EndAt(now, blame(o))
 	s.held.End(o)
+	s.observeEnd(o)
 	p.release(in.body != nil)
 	in.house.memory.pool.Report(s.upstream, o)
+	if o.Class == call.OK {
+		s.remember()
+	}
 	if s.first && o.Class == call.OK {
 		p.budget.SuccessAt(now, in.Tokens())
 	}

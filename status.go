@@ -47,12 +47,21 @@ type TargetStatus struct {
 	Breaker     string           `json:"breaker"` // closed, half_open, open, forced_open, forced_closed
 	OpenUntil   time.Time        `json:"open_until,omitzero"`
 	InFlight    int              `json:"in_flight"`
-	Permits     int              `json:"permits"`      // 0: unlimited
-	RetryBudget float64          `json:"retry_budget"` // share left, 0 to 1
-	Attempts    int64            `json:"attempts"`     // attempts ended
-	Classes     map[string]int64 `json:"classes"`      // attempts ended by class
+	Permits     int              `json:"permits"`                // 0: unlimited; of an adaptive limit, now
+	Adaptive    *AdaptiveStatus  `json:"adaptive,omitempty"`     // nil: the limit is static
+	Ejected     time.Time        `json:"ejected_until,omitzero"` // it shares its place, and rests because it alone failed
+	RetryBudget float64          `json:"retry_budget"`           // share left, 0 to 1
+	Attempts    int64            `json:"attempts"`               // attempts ended
+	Classes     map[string]int64 `json:"classes"`                // attempts ended by class
 	Keys        []KeyStatus      `json:"keys,omitempty"`
 	Quotas      []QuotaStatus    `json:"quotas,omitempty"` // the provider's limits, by key, model and limit
+}
+
+// AdaptiveStatus is what a limit that finds out what its target bears goes by.
+type AdaptiveStatus struct {
+	Min   int     `json:"min"`
+	Max   int     `json:"max"`
+	Ratio float64 `json:"first_token_ratio,omitempty"` // usual time to a first token lately, by what it is without a queue; 0 unknown
 }
 
 // KeyStatus is one credential's state; never the credential.

@@ -393,6 +393,9 @@ func (p *post) status(resting []target.KeyState) TargetStatus {
 	s := TargetStatus{Name: p.target.Name, Provider: p.target.Provider, Model: p.target.Model, Breaker: "closed",
 		InFlight: p.limit.InFlight(), Permits: max(0, p.limit.Max()), RetryBudget: p.budget.Remaining(), Classes: map[string]int64{}}
 	s.Quotas = p.quotas()
+	if l := p.limit.Snapshot(); l.Adaptive {
+		s.Adaptive = &AdaptiveStatus{Min: l.Min, Max: l.Max, Ratio: ratioOf(l.Ratio)}
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, b := range p.breakers {
@@ -412,6 +415,9 @@ func (p *post) status(resting []target.KeyState) TargetStatus {
 	for _, rest := range resting {
 		if rest.Target != p.target.Name {
 			continue
+		}
+		if rest.Key == "" && rest.Reason == target.ReasonOutlier {
+			s.Ejected = rest.Until
 		}
 		for i := range s.Keys {
 			if k := &s.Keys[i]; k.Name == rest.Key {

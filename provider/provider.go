@@ -50,6 +50,7 @@ type Vendor struct {
 
 	GenAI      string   // what OpenTelemetry's gen_ai.provider.name calls it; "" as Name
 	RequestID  string   // response header with the vendor's own request id
+	OwnServer  bool     // software that its users run, which queues what it cannot take at once
 	StrictEnd  bool     // the dialect's terminator is always sent: a stream without it is cut
 	Credential []string // request headers in which this vendor takes a credential
 }

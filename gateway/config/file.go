@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/holdfast-gateway/holdfast"
 	"github.com/holdfast-gateway/holdfast/admission"
 	"github.com/holdfast-gateway/holdfast/breaker"
 	"github.com/holdfast-gateway/holdfast/call"
@@ -362,6 +363,10 @@ type Route struct {
 	// credential or an account keeps its own.
 	TerminalStatus int `yaml:"terminal_status" oneof:"429 500 502 503 504 529"`
 
+	// Shift moves a share of this route's calls to another of its targets, to try a
+	// model or to leave a provider step by step.
+	Shift Shift `yaml:"shift,policy"`
+
 	// OnPolicyViolation is stop (default) or fallback: ask the next target.
 	OnPolicyViolation string `yaml:"on_policy_violation" oneof:"stop fallback"`
 
@@ -370,6 +375,20 @@ type Route struct {
 	// interactive has seed.
 	ErrorCodes string `yaml:"error_codes" oneof:"seed"`
 }
+
+// Shift moves a share of a route's calls to another of its targets. A conversation
+// is moved as a whole.
+type Shift struct {
+	// To is the name of the target that is asked first.
+	To string
+
+	// Share is how many of the calls, as 0.1 or 10%; off moves none. Calls that have
+	// to stay at one account stay there.
+	Share float64
+}
+
+// Validate reports what is wrong with s.
+func (s Shift) Validate() error { return holdfast.Shift(s).Validate() }
 
 // Match says which calls a route takes.
 type Match struct {

@@ -13,7 +13,6 @@ import (
 	"strings"
 
 	"github.com/holdfast-gateway/holdfast"
-	"github.com/holdfast-gateway/holdfast/concurrency"
 	"github.com/holdfast-gateway/holdfast/gateway/internal/hosts"
 	"github.com/holdfast-gateway/holdfast/gateway/internal/reach"
 	"github.com/holdfast-gateway/holdfast/provider/all"
@@ -403,7 +402,7 @@ func (f *File) holdfast(env environment) (holdfast.Config, error) {
 			return c, err
 		}
 		if limit > 0 {
-			c.Concurrency = concurrency.Config{Max: limit}
+			c.Concurrency.Max = limit
 		}
 	}
 	for _, r := range f.Routes {
@@ -418,7 +417,7 @@ func (f *File) routeOf(r Route) holdfast.Route {
 		Name: r.Name, Models: r.models(), Paths: r.Match.Path,
 		Timeout: r.Timeout, Retry: r.Retry, Priority: r.Priority, Queue: r.Queue,
 		Recovery: r.Recovery, ClientRetries: r.ClientRetries, TerminalStatus: r.TerminalStatus, OnPolicyViolation: r.OnPolicyViolation,
-		ErrorCodes: r.ErrorCodes,
+		ErrorCodes: r.ErrorCodes, Shift: holdfast.Shift(r.Shift),
 	}
 	for _, t := range r.Targets {
 		route.Targets = append(route.Targets, f.targetOf(r, t))

@@ -26,6 +26,7 @@ type Profile struct {
 	BaseURL string   // with the path before /chat/completions; "" for none of its own
 	Hosts   []string // as in provider.Vendor
 	Bare    bool     // its paths carry no /v1
+	Own     bool     // software that its users run
 	Done    bool     // its streams always end with [DONE]
 	Usage   []string // where a stream's last chunk counts tokens, if not in "usage"
 	Think   []string // beginnings of the names of models that think for minutes
@@ -64,6 +65,7 @@ func (p Profile) Vendor() *provider.Vendor {
 		Dialect:    chat.New(),
 		Answers:    p.Answers,
 		RequestID:  "X-Request-Id",
+		OwnServer:  p.Own,
 		StrictEnd:  p.Done,
 		Credential: []string{"Authorization"},
 	}

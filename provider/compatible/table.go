@@ -66,14 +66,14 @@ var profiles = []Profile{
 		},
 	},
 	{
-		Name: "llamacpp", BaseURL: "http://127.0.0.1:8080/v1", Done: true, Think: []string{"deepseek-r", "qwq", "gpt-oss"},
+		Name: "llamacpp", Own: true, BaseURL: "http://127.0.0.1:8080/v1", Done: true, Think: []string{"deepseek-r", "qwq", "gpt-oss"},
 		Rows: provider.Table{
 			{Type: "unavailable_error", Class: call.Overloaded, Note: "the model is being loaded"},
 			{Type: "authentication_error", Class: call.Auth},
 		},
 	},
 	{
-		Name: "lmstudio", BaseURL: "http://127.0.0.1:1234/v1", Done: true, Think: []string{"deepseek-r", "qwq", "gpt-oss"},
+		Name: "lmstudio", Own: true, BaseURL: "http://127.0.0.1:1234/v1", Done: true, Think: []string{"deepseek-r", "qwq", "gpt-oss"},
 		Rows: provider.Table{
 			{Contains: "context length of only", Status: 400, Class: call.ContextLength, Note: "the model was loaded with a smaller window"},
 			{Contains: "no models loaded", Status: 400, Through: 404, Class: call.NotFound},
@@ -94,7 +94,7 @@ var profiles = []Profile{
 		},
 	},
 	{
-		Name: "ollama", BaseURL: "http://127.0.0.1:11434/v1", Hosts: []string{"ollama.com"},
+		Name: "ollama", Own: true, BaseURL: "http://127.0.0.1:11434/v1", Hosts: []string{"ollama.com"},
 		Done: true, Think: []string{"deepseek-r", "qwq", "qwen3", "gpt-oss", "magistral"},
 		Rows: provider.Table{
 			{Contains: "input length exceeds", Status: 400, Class: call.ContextLength, Note: "embeddings; chats are cut in silence"},
@@ -132,7 +132,7 @@ var profiles = []Profile{
 		},
 	},
 	{
-		Name: "vllm", BaseURL: "http://127.0.0.1:8000/v1", Done: true, Think: []string{"deepseek-r", "qwq", "gpt-oss"},
+		Name: "vllm", Own: true, BaseURL: "http://127.0.0.1:8000/v1", Done: true, Think: []string{"deepseek-r", "qwq", "gpt-oss"},
 		Rows: provider.Table{
 			{Contains: "longer than the maximum model length", Status: 400, Class: call.ContextLength},
 		},
