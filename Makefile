@@ -56,10 +56,15 @@ fuzz: ## every Fuzz function for FUZZTIME (10s) each
 clients: build ## Claude Code and Codex for real (5 minutes; npm); HOLDFAST_WRITE_DOCS=1 writes their page
 	cd conformance && HOLDFAST_REQUIRE=$${HOLDFAST_REQUIRE:+$$HOLDFAST_REQUIRE,}clients HOLDFAST_CLIENTS=1 HOLDFAST_BINARY=$(CURDIR)/bin/holdfast go test -count=1 -v -parallel 8 -timeout 20m ./agents
 
+# How many seeds each simulation of `make experiments` runs with.
+SEEDS ?= 20
+
 .PHONY: experiments
-experiments: ## the simulations with all their seeds (some minutes); writes their tables
-	HOLDFAST_SEEDS=20 HOLDFAST_WRITE_DOCS=1 go test -count=1 -timeout 60m -run "TestATokenLimitIsUsedAndNotHit|TestABurstOfImpatientCallers|TestAStallIsOver" .
-	HOLDFAST_SEEDS=20 go test -count=1 -v -run "TestAnAdaptiveLimit|TestALimitGrows|TestAServerThatBecomesSlower" ./concurrency
+experiments: ## the simulations with SEEDS (20) seeds each (some minutes); writes docs/explanation/experiments.md
+	HOLDFAST_SEEDS=$(SEEDS) HOLDFAST_WRITE_DOCS=1 go test -count=1 -timeout 60m -skip TestThePageShows ./experiments
+	HOLDFAST_SEEDS=$(SEEDS) HOLDFAST_WRITE_DOCS=1 go test -count=1 -timeout 60m -run "TestATokenLimitIsUsedAndNotHit|TestABurstOfImpatientCallers|TestAStallIsOver" .
+	HOLDFAST_SEEDS=$(SEEDS) HOLDFAST_WRITE_DOCS=1 go test -count=1 -v -run "TestAnAdaptiveLimit|TestALimitGrows|TestAServerThatBecomesSlower" ./concurrency
+	HOLDFAST_WRITE_DOCS=1 go test -count=1 -run TestThePageShows ./experiments
 
 .PHONY: attack
 attack: build ## what was done to other gateways, against bin/holdfast (some minutes)
@@ -106,8 +111,8 @@ fmt: ## gofmt every file
 	@gofmt -l -w $$(git ls-files --cached --others --exclude-standard '*.go')
 
 .PHONY: docs
-docs: ## write the generated parts of docs/reference
-	HOLDFAST_WRITE_DOCS=1 go test -count=1 -run TestTheReferenceSays . ./provider/all
+docs: ## write the generated parts of docs/reference and docs/explanation
+	HOLDFAST_WRITE_DOCS=1 go test -count=1 -run 'TestTheReferenceSays|TestThePageShows' . ./provider/all ./experiments
 	cd gateway && HOLDFAST_WRITE_DOCS=1 go test -count=1 -run TestTheReference ./admin ./cli ./config ./soak ./telemetry/...
 
 .PHONY: tidy

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -15,24 +13,11 @@ import (
 
 	"github.com/holdfast-gateway/holdfast"
 	"github.com/holdfast-gateway/holdfast/concurrency"
+	"github.com/holdfast-gateway/holdfast/internal/experiment"
+	"github.com/holdfast-gateway/holdfast/internal/plot"
 	"github.com/holdfast-gateway/holdfast/quota"
 	"github.com/holdfast-gateway/holdfast/sim"
 )
-
-// seeds is how many seeds a simulation runs with, and whether in full:
-// HOLDFAST_SEEDS, else few and shorter.
-func seeds(t *testing.T, few uint64) (n uint64, full bool) {
-	t.Helper()
-	text := os.Getenv("HOLDFAST_SEEDS")
-	if text == "" {
-		return few, false
-	}
-	n, err := strconv.ParseUint(text, 10, 16)
-	if err != nil {
-		t.Fatalf("HOLDFAST_SEEDS is %q, want a number of seeds", text)
-	}
-	return n, true
-}
 
 // contract is a provider that limits tokens, as it counts them, and what we are
 // told of it.
@@ -89,7 +74,7 @@ func inputs(r *rand.Rand) int { return min(4000, int(400*math.Exp(0.7*r.NormFloa
 // many calls as it can bear, each accounting. It has to say 429 to at most 1.5 %
 // of what it is asked, and 93 % of its limit are used.
 func TestATokenLimitIsUsedAndNotHit(t *testing.T) {
-	n, full := seeds(t, 1)
+	n, full := experiment.Seeds(t, 1)
 	during := 2 * time.Minute
 	if full {
 		during = 4 * time.Minute
@@ -115,8 +100,8 @@ func TestATokenLimitIsUsedAndNotHit(t *testing.T) {
 			}
 		}
 	})
-	if full && os.Getenv("HOLDFAST_WRITE_DOCS") != "" {
-		writeQuotaTable(t, n, worst)
+	if full {
+		quotaResult(t, n, worst).Save(t)
 	}
 }
 
@@ -135,35 +120,27 @@ func (c contract) holds(t *testing.T, seed uint64, during time.Duration) share {
 // share is the worst of several runs: of attempts refused, and of the limit used.
 type share struct{ refused, used float64 }
 
-const quotaPage = "docs/explanation/provider-limits.md"
-
-// writeQuotaTable puts what the simulation found into its page, beside what comes
-// of the same without a quota.
-func writeQuotaTable(t *testing.T, seeds uint64, worst map[string]share) {
-	var b strings.Builder
-	fmt.Fprintf(&b, "| Accounting | 429 with the quota | Limit used with it | 429 without | Limit used without |\n| --- | --- | --- | --- | --- |\n")
+// quotaResult is the table and the picture of what the simulation found, beside
+// what comes of the same without a quota.
+func quotaResult(t *testing.T, seeds uint64, worst map[string]share) experiment.Result {
+	r := experiment.Result{
+		Name: "provider-limits", Seeds: seeds,
+		Note:    "With the quota: the worst of them; without: the first",
+		Columns: []string{"Accounting", "429 with the quota", "Limit used with it", "429 without", "Limit used without"},
+		Bars: &plot.Bars{Title: "Three times what a limit of tokens can bear: attempts that meet a 429", Y: "attempts that meet a 429, %",
+			Series: []string{"without a quota", "with the quota of its accounting"}},
+	}
 	for _, c := range contracts() {
 		blind := c
 		blind.quota = quota.Config{}
 		var refused, used float64
 		synctest.Test(t, func(t *testing.T) { refused, used = blind.overload(t, 0, 6*time.Minute) })
 		w := worst[c.name]
-		fmt.Fprintf(&b, "| %s | %.1f %% | %.1f %% | %.0f %% | %.0f %% |\n", c.name, 100*w.refused, 100*w.used, 100*refused, 100*used)
+		r.Rows = append(r.Rows, []string{c.name, fmt.Sprintf("%.1f %%", 100*w.refused), fmt.Sprintf("%.1f %%", 100*w.used), fmt.Sprintf("%.0f %%", 100*refused), fmt.Sprintf("%.0f %%", 100*used)})
+		name := strings.Replace(strings.TrimSuffix(c.name, ", half of it cached"), ", by ", ", ", 1)
+		r.Bars.Groups = append(r.Bars.Groups, plot.Group{Name: name, Values: []float64{math.Round(1000*refused) / 10, math.Round(1000*w.refused) / 10}})
 	}
-	fmt.Fprintf(&b, "\nWith the quota: the worst of %d seeds. Without: one.\n", seeds)
-	page, err := os.ReadFile(quotaPage)
-	if err != nil {
-		t.Fatal(err)
-	}
-	const from, to = "<!-- simulation -->\n", "<!-- end -->"
-	before, rest, ok := strings.Cut(string(page), from)
-	_, after, ok2 := strings.Cut(rest, to)
-	if !ok || !ok2 {
-		t.Fatalf("%s has no place for the table", quotaPage)
-	}
-	if err := os.WriteFile(quotaPage, []byte(before+from+b.String()+to+after), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	return r
 }
 
 // TestATokenLimitThatNobodyKnowsIsHit is the same without being told the limit:

@@ -16,6 +16,7 @@ import (
 	"github.com/holdfast-gateway/holdfast"
 	"github.com/holdfast-gateway/holdfast/admission"
 	"github.com/holdfast-gateway/holdfast/concurrency"
+	"github.com/holdfast-gateway/holdfast/internal/experiment"
 	"github.com/holdfast-gateway/holdfast/sim"
 )
 
@@ -127,7 +128,7 @@ func TestABurstOfImpatientCallersIsOverWhenItIsOver(t *testing.T) {
 	const window = 8 * time.Second
 	s := storm{patience: 2 * time.Second, rates: []burst{{35, 5 * time.Second}, {100, window}, {35, 3 * window}}}
 	after := 5*time.Second + window
-	n, _ := seeds(t, 1)
+	n, _ := experiment.Seeds(t, 1)
 	for seed := range n {
 		synctest.Test(t, func(t *testing.T) {
 			calls := s.rage(t, seed, true)
@@ -153,7 +154,7 @@ func TestAStallIsOverWithinFiftySeconds(t *testing.T) {
 	const start, stalled, grace, rest = 20 * time.Second, 30 * time.Second, 50 * time.Second, 30 * time.Second
 	s := storm{patience: 10 * time.Second, rates: []burst{{35, start + stalled + grace + rest}}, stall: [2]time.Duration{start, stalled}}
 	end := start + stalled
-	n, _ := seeds(t, 1)
+	n, _ := experiment.Seeds(t, 1)
 	for seed := range n {
 		synctest.Test(t, func(t *testing.T) {
 			calls := s.rage(t, seed, true)
