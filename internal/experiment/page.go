@@ -88,7 +88,7 @@ func load(t testing.TB, dir string) map[string]Result {
 // same checks that a file has this content, or gives it to it.
 func same(t testing.TB, file, want string) {
 	t.Helper()
-	if got, err := os.ReadFile(file); err == nil && string(got) == want {
+	if got, err := os.ReadFile(file); err == nil && string(got) == want { //nolint:gosec // a page of this repository
 		return
 	}
 	if os.Getenv("HOLDFAST_WRITE_DOCS") == "" {
@@ -119,7 +119,7 @@ func isDir(name string) bool {
 
 func read(t testing.TB, file string) string {
 	t.Helper()
-	text, err := os.ReadFile(file)
+	text, err := os.ReadFile(file) //nolint:gosec // a page of this repository
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,10 +128,10 @@ func read(t testing.TB, file string) string {
 
 func write(t testing.TB, file, text string) {
 	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 }
