@@ -190,7 +190,7 @@ func TestATargetThatAloneFailsRestsAndIsSeenToDoSo(t *testing.T) {
 			t.Errorf("%d attempts at the one that fails, want hardly more than 5", n)
 		}
 		i := slices.IndexFunc(w.hf.Status().Targets, func(s holdfast.TargetStatus) bool { return s.Name == "b" })
-		if s := w.hf.Status().Targets[i]; s.Ejected.IsZero() {
+		if s := w.hf.Status().Targets[i]; s.EjectedUntil.IsZero() {
 			t.Errorf("it rests and the status does not say so: %+v", s)
 		}
 		if e := w.events(call.TargetEjected); len(e) != 1 || e[0].Target != "b" || e[0].Reason != target.ReasonOutlier {

@@ -41,20 +41,20 @@ type QueueStatus struct {
 
 // TargetStatus is one target's (and model's) share of a Status.
 type TargetStatus struct {
-	Name        string           `json:"name"`
-	Provider    string           `json:"provider"`
-	Model       string           `json:"model,omitempty"`
-	Breaker     string           `json:"breaker"` // closed, half_open, open, forced_open, forced_closed
-	OpenUntil   time.Time        `json:"open_until,omitzero"`
-	InFlight    int              `json:"in_flight"`
-	Permits     int              `json:"permits"`                // 0: unlimited; of an adaptive limit, now
-	Adaptive    *AdaptiveStatus  `json:"adaptive,omitempty"`     // nil: the limit is static
-	Ejected     time.Time        `json:"ejected_until,omitzero"` // it shares its place, and rests because it alone failed
-	RetryBudget float64          `json:"retry_budget"`           // share left, 0 to 1
-	Attempts    int64            `json:"attempts"`               // attempts ended
-	Classes     map[string]int64 `json:"classes"`                // attempts ended by class
-	Keys        []KeyStatus      `json:"keys,omitempty"`
-	Quotas      []QuotaStatus    `json:"quotas,omitempty"` // the provider's limits, by key, model and limit
+	Name         string           `json:"name"`
+	Provider     string           `json:"provider"`
+	Model        string           `json:"model,omitempty"`
+	Breaker      string           `json:"breaker"` // closed, half_open, open, forced_open, forced_closed
+	OpenUntil    time.Time        `json:"open_until,omitzero"`
+	InFlight     int              `json:"in_flight"`
+	Permits      int              `json:"permits"`                // 0: unlimited; of an adaptive limit, now
+	Adaptive     *AdaptiveStatus  `json:"adaptive,omitempty"`     // nil: the limit is static
+	EjectedUntil time.Time        `json:"ejected_until,omitzero"` // it shares its place, and rests because it alone failed
+	RetryBudget  float64          `json:"retry_budget"`           // share left, 0 to 1
+	Attempts     int64            `json:"attempts"`               // attempts ended
+	Classes      map[string]int64 `json:"classes"`                // attempts ended by class
+	Keys         []KeyStatus      `json:"keys,omitempty"`
+	Quotas       []QuotaStatus    `json:"quotas,omitempty"` // the provider's limits, by key, model and limit
 }
 
 // AdaptiveStatus is what a limit that finds out what its target bears goes by.

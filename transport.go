@@ -417,7 +417,7 @@ func (p *post) status(resting []target.KeyState) TargetStatus {
 			continue
 		}
 		if rest.Key == "" && rest.Reason == target.ReasonOutlier {
-			s.Ejected = rest.Until
+			s.EjectedUntil = rest.Until
 		}
 		for i := range s.Keys {
 			if k := &s.Keys[i]; k.Name == rest.Key {

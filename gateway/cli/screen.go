@@ -232,6 +232,9 @@ func circuit(t holdfast.TargetStatus, now time.Time) string {
 	if wait := t.OpenUntil.Sub(now); wait > 0 {
 		return fmt.Sprintf("%s for %s", t.Breaker, wait.Round(time.Second))
 	}
+	if wait := t.EjectedUntil.Sub(now); wait > 0 { // closed, and the others of its place are asked
+		return fmt.Sprintf("outlier for %s", wait.Round(time.Second))
+	}
 	return t.Breaker
 }
 

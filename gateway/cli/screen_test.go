@@ -25,7 +25,21 @@ func crowded(now time.Time) admin.Status {
 	}
 	s.Routes[39].Waiting = 7
 	s.Targets[39].Breaker, s.Targets[39].OpenUntil = "open", now.Add(30*time.Second)
+	s.Targets[38].EjectedUntil = now.Add(20 * time.Second)
 	return s
+}
+
+func TestACircuitShowsWhyATargetIsNotAsked(t *testing.T) {
+	now := time.Now()
+	for want, s := range map[string]holdfast.TargetStatus{
+		"closed":          {Breaker: "closed", EjectedUntil: now.Add(-time.Second)},
+		"outlier for 20s": {Breaker: "closed", EjectedUntil: now.Add(20 * time.Second)},
+		"open for 5s":     {Breaker: "open", OpenUntil: now.Add(5 * time.Second), EjectedUntil: now.Add(20 * time.Second)},
+	} {
+		if got := circuit(s, now); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
 }
 
 func TestAStatusFitsTheScreen(t *testing.T) {
