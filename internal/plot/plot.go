@@ -1,5 +1,5 @@
-// Package plot draws small pictures of numbers as SVG: curves (Lines) and groups
-// of bars (Bars). The same numbers give the same bytes, so that a picture can be
+// Package plot draws small pictures of numbers as SVG: curves (Lines), groups of
+// bars (Bars) and medians with their spreads (Spreads). The same numbers give the same bytes, so that a picture can be
 // committed and compared. A picture has a ground of its own and follows the
 // reader's choice of light or dark; it has no scripts and fetches nothing.
 package plot
@@ -70,21 +70,22 @@ func (a axis) marks(f func(v float64)) {
 // number writes v with no more digits than it has, six at most.
 func number(v float64) string { return strconv.FormatFloat(v, 'g', 6, 64) }
 
-// frame puts a title, the names of the axes and the ground around a drawing.
-func frame(title, x, y, drawing string) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" role="img" font-family="sans-serif" font-size="13">
+// sheet puts a title and a ground around a drawing.
+func sheet(wide, high int, title, drawing string) string {
+	return fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" role="img" font-family="sans-serif" font-size="13">
 <title>%s</title>
 <style>%s</style>
 <rect class="ground" width="100%%" height="100%%"/>
 <text x="16" y="26" font-size="16" font-weight="bold">%s</text>
-`, width, height, width, height, html.EscapeString(title), style(), html.EscapeString(title))
-	b.WriteString(drawing)
-	fmt.Fprintf(&b, `<text class="faint" x="%d" y="%d" text-anchor="middle">%s</text>
+%s</svg>
+`, wide, high, wide, high, html.EscapeString(title), style(), html.EscapeString(title), drawing)
+}
+
+// frame is a sheet for a field with two axes.
+func frame(title, x, y, drawing string) string {
+	return sheet(width, height, title, drawing+fmt.Sprintf(`<text class="faint" x="%d" y="%d" text-anchor="middle">%s</text>
 <text class="faint" x="%d" y="%d">%s</text>
-</svg>
-`, (left+right)/2, height-14, html.EscapeString(x), 16, top-18, html.EscapeString(y))
-	return b.String()
+`, (left+right)/2, height-14, html.EscapeString(x), 16, top-18, html.EscapeString(y)))
 }
 
 // style is the colours, for either ground.
@@ -94,8 +95,8 @@ func style() string {
 		fmt.Fprintf(&light, ".l%d{stroke:%s}.b%d{fill:%s}", i, ink.light, i, ink.light)
 		fmt.Fprintf(&dark, ".l%d{stroke:%s}.b%d{fill:%s}", i, ink.dark, i, ink.dark)
 	}
-	return ".ground{fill:#fff}text{fill:#1f2933}.faint{fill:#52606d}.grid{stroke:#dde3e9}.band{fill:#eef1f4}" + light.String() +
-		"@media (prefers-color-scheme:dark){.ground{fill:#14181d}text{fill:#e4e9ee}.faint{fill:#aab7c4}.grid{stroke:#323a43}.band{fill:#222932}" + dark.String() + "}"
+	return ".ground{fill:#fff}text{fill:#1f2933}.faint{fill:#52606d}.grid{stroke:#dde3e9}.band{fill:#eef1f4}.line{stroke:#1f2933}.plain{fill:#9aa5b1}" + light.String() +
+		"@media (prefers-color-scheme:dark){.ground{fill:#14181d}text{fill:#e4e9ee}.faint{fill:#aab7c4}.grid{stroke:#323a43}.band{fill:#222932}.line{stroke:#e4e9ee}.plain{fill:#7b8794}" + dark.String() + "}"
 }
 
 // rows draws the horizontal lines of the field and their numbers.

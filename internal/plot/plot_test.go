@@ -21,6 +21,11 @@ func bars() Bars {
 	return Bars{Title: "Refused", Y: "%", Series: []string{"a", "b"}, Groups: []Group{{Name: "x, y", Values: []float64{3, 40}}, {Name: "z", Values: []float64{0, 1}}}}
 }
 
+func spreads(log bool) Spreads {
+	return Spreads{Title: "Cost", Note: "medians", Log: log, Rows: []Spread{
+		{Name: "ours & theirs", Text: "50 (40-60)", Min: 40, Median: 50, Max: 60, Strong: true}, {Name: "other", Text: "5,000", Min: 5000, Median: 5000, Max: 5000}}}
+}
+
 // elements parses a picture and returns all its elements.
 func elements(t *testing.T, picture string) (found []xml.StartElement) {
 	t.Helper()
@@ -40,7 +45,10 @@ func elements(t *testing.T, picture string) (found []xml.StartElement) {
 }
 
 func TestAPictureIsWellFormedAndFetchesAndRunsNothing(t *testing.T) {
-	for _, picture := range []string{curves().SVG(), bars().SVG(), Lines{}.SVG(), Bars{}.SVG()} {
+	for _, picture := range []string{
+		curves().SVG(), bars().SVG(), spreads(true).SVG(), spreads(false).SVG(),
+		Lines{}.SVG(), Bars{}.SVG(), Spreads{}.SVG(), Spreads{Log: true}.SVG(),
+	} {
 		for _, e := range elements(t, picture) {
 			if e.Name.Local == "script" || e.Name.Local == "image" {
 				t.Errorf("a %s in a picture", e.Name.Local)
@@ -138,5 +146,17 @@ func TestAnAxisHoldsItsValuesWithFewRoundMarks(t *testing.T) {
 		if a.low > low || a.high < high-1e-6*(high-low) || a.count() < 1 || a.count() > 6 {
 			t.Fatalf("the axis of %g to %g is %+v", low, high, a)
 		}
+	}
+}
+
+func TestOnALogarithmicAxisAFactorOfTenIsTheSameLengthEverywhere(t *testing.T) {
+	s := spreads(true)
+	low, high := s.ends()
+	if low != 10 || high != 5000 {
+		t.Errorf("the axis goes from %g to %g, want 10 to 5000", low, high)
+	}
+	first, second := s.at(100, low, high)-s.at(10, low, high), s.at(1000, low, high)-s.at(100, low, high)
+	if first-second > 0.01 || second-first > 0.01 || s.at(high, low, high) != rowLeft+rowRoom {
+		t.Errorf("from 10 to 100 it is %g long, from 100 to 1000 %g, and the last value stands at %g", first, second, s.at(high, low, high))
 	}
 }
