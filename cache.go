@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -33,6 +34,7 @@ const (
 type larder struct {
 	store   *cache.Store
 	flights cache.Flights[*landing]
+	on      bool // guarded by the memory's mu
 }
 
 // larder returns what a route keeps answers in, nil when it keeps none and
@@ -49,16 +51,20 @@ func (m *memory) larder(r Route) *larder {
 	case l != nil:
 		l.store.Reconfigure(r.Cache)
 	}
-	if on {
-		return l
+	if l == nil {
+		return nil
 	}
-	return nil
+	if l.on = on; !on {
+		return nil
+	}
+	return l
 }
 
-// answerers is a text that names who answers a route's calls: other targets or
-// models are another cache.
+// answerers is a text that names who answers a route's calls: other targets,
+// models or shares of them are another cache.
 func answerers(r Route) string {
 	d := cache.NewDigest()
+	d.Text(fmt.Sprint(r.Shift))
 	for _, t := range r.Targets {
 		for _, part := range []string{t.Name, t.Vendor, t.BaseURL, t.APIVersion, t.Model} {
 			d.Text(part)
@@ -273,30 +279,15 @@ func (in *incoming) answerOf(resp *http.Response, body []byte) *cache.Answer {
 	return a
 }
 
-// keep remembers a whole answer if it is a good one: what the route's first
-// choice said, in full, and nothing that it left at its account.
+// keep remembers a whole answer if it is a good one: in full, with nothing that it
+// left at its account, and by whom the route wants to answer. A substitute's does
+// not outlive the outage.
 func (in *incoming) keep(r *recall, resp *http.Response, body []byte) {
 	o := in.event.Outcome
 	whole := o.Class == call.OK && o.Code == "" && resp.StatusCode == http.StatusOK && !in.made && plain(resp.Header) && isJSON(resp.Header)
-	if n := len(in.state.Steps); whole && n > 0 && in.first(in.state.Steps[n-1].Target) {
+	if n := len(in.state.Steps); whole && n > 0 && in.asPlanned(in.state.Steps[n-1].Target) {
 		r.store.Put(r.key, in.answerOf(resp, body))
 	}
-}
-
-// first reports whether a target is of the route's first choice: those that
-// share the first place. An answer of another one does not outlive the outage.
-func (in *incoming) first(t *call.Target) bool {
-	first := in.primary()
-	if first == nil || t == first {
-		return t == first
-	}
-	all := in.route.targets
-	for i := slices.Index(all, first); i >= 0 && i < len(all) && all[i].Weight > 0; i++ {
-		if all[i] == t {
-			return true
-		}
-	}
-	return false
 }
 
 // landing is how a call under way for several callers ended.
@@ -367,7 +358,8 @@ func (in *incoming) flight() cache.Key {
 // identity of the one who came first, and with no deadline but the route's.
 func (in *incoming) worker(ctx context.Context) *incoming {
 	w := &incoming{Call: in.Call, house: in.house, route: in.route, req: in.req.Clone(context.WithoutCancel(ctx)), dialect: in.dialect,
-		vendor: in.vendor, named: in.named, mount: in.mount, guarded: in.guarded, who: in.who, pinKey: in.pinKey}
+		vendor: in.vendor, named: in.named, mount: in.mount, guarded: in.guarded, who: in.who, pinKey: in.pinKey,
+		talk: in.talk, talkTarget: in.talkTarget, talkKey: in.talkKey, shifted: in.shifted}
 	w.state.Targets = slices.Clone(in.state.Targets)
 	w.CommitBy = timeout.CommitBy(time.Now(), in.route.Timeout.Total, nil)
 	w.landing = &landing{worker: w}

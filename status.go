@@ -3,6 +3,7 @@ package holdfast
 import (
 	"time"
 
+	"github.com/holdfast-gateway/holdfast/cache"
 	"github.com/holdfast-gateway/holdfast/spend"
 )
 
@@ -17,15 +18,16 @@ type Status struct {
 // RouteStatus is one route's share of a Status. Counts are since the Transport
 // was made.
 type RouteStatus struct {
-	Name     string        `json:"name"`
-	Running  int           `json:"running"`            // calls inside, to the end of their bodies
-	Waiting  int           `json:"waiting"`            // calls in the waiting room
-	Paused   bool          `json:"paused,omitempty"`   // nobody goes in
-	Draining bool          `json:"draining,omitempty"` // nobody may come
-	Classes  []QueueStatus `json:"classes,omitempty"`  // of the waiting room, the most important first
-	Calls    int64         `json:"calls"`              // calls ended
-	OK       int64         `json:"ok"`                 // of these with class ok
-	Refused  int64         `json:"refused"`            // answered by Holdfast itself, not by a provider
+	Name     string          `json:"name"`
+	Running  int             `json:"running"`            // calls inside, to the end of their bodies
+	Waiting  int             `json:"waiting"`            // calls in the waiting room
+	Paused   bool            `json:"paused,omitempty"`   // nobody goes in
+	Draining bool            `json:"draining,omitempty"` // nobody may come
+	Classes  []QueueStatus   `json:"classes,omitempty"`  // of the waiting room, the most important first
+	Calls    int64           `json:"calls"`              // calls ended
+	OK       int64           `json:"ok"`                 // of these with class ok
+	Refused  int64           `json:"refused"`            // answered by Holdfast itself, not by a provider
+	Cache    *cache.Contents `json:"cache,omitempty"`    // what it keeps; nil without a cache
 }
 
 // QueueStatus is one class's share of a waiting room. Refusals are counted since

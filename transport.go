@@ -370,7 +370,12 @@ func (t *Transport) Status() Status {
 	m := t.memory
 	m.mu.Lock()
 	for name, d := range m.doors {
-		s.Routes = append(s.Routes, m.tally[name].status(name, d.Snapshot()))
+		r := m.tally[name].status(name, d.Snapshot())
+		if l := m.larders[name]; l != nil && l.on {
+			kept := l.store.Contents()
+			r.Cache = &kept
+		}
+		s.Routes = append(s.Routes, r)
 	}
 	posts := make([]*post, 0, len(m.posts))
 	for _, p := range m.posts {

@@ -86,6 +86,9 @@ func asked(s explain.Story) string {
 	if r.Stays {
 		words = append(words, "stays at one target")
 	}
+	if s.CacheWhy != "" {
+		words = append(words, "not for the cache ("+s.CacheWhy+")")
+	}
 	if r.Retry != "" {
 		words = append(words, "the client is retrying ("+r.Retry+"): one attempt")
 	} else if r.OneAttempt {
@@ -116,11 +119,19 @@ func answered(s explain.Story) string {
 	case s.Source == "gateway":
 		return listed(", ", fmt.Sprintf("refused %s %s by Holdfast after %s and %s", status(s), listed(" ", s.Reason), span(s.DurationMS), attempts), own)
 	}
+	if from := remembered(s.Cache); from != "" {
+		return listed(", ", fmt.Sprintf("answered %s %s %s in %s after %s", status(s), s.Class, from, span(s.DurationMS), attempts), s.Reason, own)
+	}
 	words := fmt.Sprintf("answered %s %s by %s in %s after %s", status(s), s.Class, s.Target, span(s.DurationMS), attempts)
 	if s.Answered != "" {
 		words += ", as model " + s.Answered
 	}
 	return listed(", ", words, s.Reason, own)
+}
+
+// remembered says where an answer comes from that was made for another call.
+func remembered(cache string) string {
+	return map[string]string{"hit": "from the cache", "stale": "from the cache, in place of an error", "shared": "with that of the same call under way"}[cache]
 }
 
 // status is what the caller saw, and what it stands for.

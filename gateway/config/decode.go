@@ -507,6 +507,11 @@ func setBasic(v reflect.Value, text string, tag reflect.StructTag) error {
 		length, err := parseDuration(text)
 		v.SetInt(int64(length))
 		return err
+	case v.CanInt() && tag.Get("unit") == "bytes":
+		var size Size
+		err := size.set(text)
+		v.SetInt(int64(size))
+		return err
 	case v.CanInt():
 		n, err := strconv.ParseInt(text, 10, v.Type().Bits())
 		if err != nil {

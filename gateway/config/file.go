@@ -8,6 +8,7 @@ import (
 	"github.com/holdfast-gateway/holdfast"
 	"github.com/holdfast-gateway/holdfast/admission"
 	"github.com/holdfast-gateway/holdfast/breaker"
+	"github.com/holdfast-gateway/holdfast/cache"
 	"github.com/holdfast-gateway/holdfast/call"
 	"github.com/holdfast-gateway/holdfast/concurrency"
 	"github.com/holdfast-gateway/holdfast/quota"
@@ -110,6 +111,10 @@ type File struct {
 
 	// Health says how long refused keys and missing models rest.
 	Health target.Config `yaml:"health,policy"`
+
+	// Cache answers calls with what was said before, or is being said to the same
+	// call, on every route that does not set its own. Off unless set.
+	Cache cache.Config `yaml:"cache,policy"`
 
 	// Upstream says how the gateway speaks to providers.
 	Upstream Upstream `yaml:"upstream"`
@@ -342,6 +347,10 @@ type Route struct {
 
 	// Queue is this route's waiting room.
 	Queue admission.Config `yaml:"queue,policy"`
+
+	// Cache answers calls of this route with what was said before, or is being said
+	// to the same call.
+	Cache cache.Config `yaml:"cache,policy"`
 
 	// Limits are what all callers together may use up of this route.
 	Limits Limits `yaml:"limits"`

@@ -393,7 +393,7 @@ func (f *File) holdfast(env environment) (holdfast.Config, error) {
 	c := holdfast.Config{
 		Profile: f.Profile, HTTP: f.Upstream.HTTP,
 		Timeout: f.Timeout, Retry: f.Retry, Queue: f.Queue, Breaker: f.Breaker,
-		Concurrency: f.Concurrency, Health: f.Health,
+		Concurrency: f.Concurrency, Health: f.Health, Cache: f.Cache,
 		MaxBody: int64(f.MaxBody), MaxAnswer: int(f.MaxAnswer),
 	}
 	if f.Profile == "interactive" {
@@ -415,7 +415,7 @@ func (f *File) holdfast(env environment) (holdfast.Config, error) {
 func (f *File) routeOf(r Route) holdfast.Route {
 	route := holdfast.Route{
 		Name: r.Name, Models: r.models(), Paths: r.Match.Path,
-		Timeout: r.Timeout, Retry: r.Retry, Priority: r.Priority, Queue: r.Queue,
+		Timeout: r.Timeout, Retry: r.Retry, Priority: r.Priority, Queue: r.Queue, Cache: r.Cache,
 		Recovery: r.Recovery, ClientRetries: r.ClientRetries, TerminalStatus: r.TerminalStatus, OnPolicyViolation: r.OnPolicyViolation,
 		ErrorCodes: r.ErrorCodes, Shift: holdfast.Shift(r.Shift),
 	}

@@ -55,7 +55,7 @@ func (d *decoder) shorthand(n ast.Node, text string, v reflect.Value, path []str
 		d.fail(position(n), "want a mapping (key: value), found a single value")
 		return
 	}
-	d.setting(n, text, v.FieldByName("Max"), append(slices.Clone(path), "max"))
+	d.setting(n, text, v.FieldByName("Max"), append(slices.Clone(path), "max"), "")
 }
 
 func (d *decoder) settings(n ast.Node, v reflect.Value, path []string) {
@@ -69,17 +69,26 @@ func (d *decoder) settings(n ast.Node, v reflect.Value, path []string) {
 			d.fail(position(value), "want %s, found %s", kindName(v.Field(f.index)), nodeName(value))
 			return
 		}
-		d.setting(value, text, v.Field(f.index), at)
+		d.setting(value, text, v.Field(f.index), at, unitOf(f.tag))
 	})
 }
 
+// unitOf leaves of a tag what says how a number is read: the room itself says
+// which are good.
+func unitOf(tag reflect.StructTag) reflect.StructTag {
+	if unit := tag.Get("unit"); unit != "" {
+		return reflect.StructTag("unit:" + strconv.Quote(unit))
+	}
+	return ""
+}
+
 // setting decodes one setting of a policy; off and 0 switch it off.
-func (d *decoder) setting(n ast.Node, text string, v reflect.Value, at []string) {
+func (d *decoder) setting(n ast.Node, text string, v reflect.Value, at []string, tag reflect.StructTag) {
 	d.places.values[placeOf(at...)] = position(n)
 	d.refer(text, at)
 	d.scalar(n, text, "", func(text string) error {
 		if !v.CanInt() && !v.CanFloat() {
-			return setBasic(v, text, "")
+			return setBasic(v, text, tag)
 		}
 		if isOff(text) {
 			d.offs[placeOf(at...)] = true
@@ -93,7 +102,7 @@ func (d *decoder) setting(n ast.Node, text string, v reflect.Value, at []string)
 		if strings.HasPrefix(text, "-") {
 			return errors.New("must not be negative; off switches it off, where that is possible")
 		}
-		return setBasic(v, text, "")
+		return setBasic(v, text, tag)
 	})
 }
 

@@ -74,7 +74,7 @@ func (r *tables) kind(title string, f field, t reflect.Type) string {
 		return "`" + strings.ReplaceAll(words, " ", "`, `") + "`"
 	case t == reflect.TypeFor[time.Duration]():
 		return "duration"
-	case t == reflect.TypeFor[Size]():
+	case t == reflect.TypeFor[Size](), f.tag.Get("unit") == "bytes":
 		return "size"
 	case t == reflect.TypeFor[call.Secret]():
 		return "secret"

@@ -105,6 +105,10 @@ func (s schema) scalar(f field, t reflect.Type) map[string]any {
 	case reflect.PointerTo(t).Implements(reflect.TypeFor[scalar]()):
 		return map[string]any{"type": []string{"string", "integer"}}
 	}
+	switch {
+	case f.tag.Get("unit") == "bytes":
+		return map[string]any{"type": []string{"string", "integer"}}
+	}
 	switch t.Kind() {
 	case reflect.Bool:
 		return anyOf(map[string]any{"type": "boolean"}, word(referencePattern))

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/holdfast-gateway/holdfast"
+	"github.com/holdfast-gateway/holdfast/cache"
 	"github.com/holdfast-gateway/holdfast/call"
 )
 
@@ -135,7 +136,10 @@ func (s *shower) route(file Route, r holdfast.Route) {
 	for _, p := range []struct {
 		name  string
 		value any
-	}{{"timeout", r.Timeout}, {"retry", r.Retry}, {"queue", r.Queue}} {
+	}{{"timeout", r.Timeout}, {"retry", r.Retry}, {"queue", r.Queue}, {"cache", r.Cache}} {
+		if c, ok := p.value.(cache.Config); ok && !c.Keeps() && !c.Shares() {
+			continue
+		}
 		s.policy(p.name, p.value, append(slices.Clone(base), p.name), []string{p.name})
 	}
 	for i, t := range r.Targets {

@@ -156,6 +156,7 @@ func (s *Story) end(e *call.Event) {
 	s.Running = false
 	s.Status, s.Class, s.Reason, s.Source = e.Status, e.Outcome.Class.String(), e.Reason, e.Source
 	s.Original, s.Made = e.Original, max(s.Made, e.Attempt)
+	s.Cache, s.CacheWhy = e.Cached, e.To
 	s.DurationMS, s.OwnMS = milliseconds(e.At.Sub(s.At)), milliseconds(e.Own)
 	if n := len(s.Attempts); n > 0 {
 		s.Answered = s.Attempts[n-1].Answered

@@ -40,6 +40,8 @@ type Story struct {
 	Limits     []Limit      `json:"limits,omitempty" doc:"of ours that refused it, or would have"`
 	Attempts   []Attempt    `json:"attempts" doc:"ended so far, in order"`
 	PassedOver []PassedOver `json:"passed_over" doc:"targets that were not asked, in order"`
+	Cache      string       `json:"cache,omitempty" doc:"what the route's cache did: hit, stale, shared, miss, bypass; absent without one"`
+	CacheWhy   string       `json:"cache_why,omitempty" doc:"of a bypass: path, stream, state, tools, temperature, asked"`
 	Left       int          `json:"left_out" doc:"further attempts and targets that were not kept"`
 	Incomplete bool         `json:"incomplete" doc:"its beginning was forgotten while it ran"`
 }

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/holdfast-gateway/holdfast"
+	"github.com/holdfast-gateway/holdfast/cache"
 	"github.com/holdfast-gateway/holdfast/call"
 	"github.com/holdfast-gateway/holdfast/gateway/telemetry"
 	"github.com/holdfast-gateway/holdfast/internal/process"
@@ -219,7 +220,7 @@ func TestPromtoolFindsTheMetricsClean(t *testing.T) {
 	}
 	m := telemetry.NewMetrics(telemetry.Sources{
 		Status: func() holdfast.Status {
-			return holdfast.Status{Routes: []holdfast.RouteStatus{{Name: "chat", Classes: []holdfast.QueueStatus{{Class: "normal"}}}}, Targets: []holdfast.TargetStatus{{Name: "a", Permits: 1,
+			return holdfast.Status{Routes: []holdfast.RouteStatus{{Name: "chat", Classes: []holdfast.QueueStatus{{Class: "normal"}}, Cache: &cache.Contents{}}}, Targets: []holdfast.TargetStatus{{Name: "a", Permits: 1,
 				Quotas: []holdfast.QuotaStatus{{Key: "k", Limit: "tpm", Allowed: 1, Waste: 0.5}}}},
 				Limits: []holdfast.LimitStatus{{Name: "key"}}, Budgets: []spend.Status{{Name: "key alice"}}}
 		},
@@ -286,6 +287,7 @@ func everyKind(c *call.Call) []*call.Event {
 	events := []*call.Event{
 		{Kind: call.AttemptEnded, Call: c, Outcome: broken}, {Kind: call.AttemptEnded, Call: c, Outcome: refused},
 		{Kind: call.Queued, Call: c}, {Kind: call.Queued, Call: c, Reason: "queue_full"},
+		{Kind: call.CallEnded, Call: c, Cached: "hit"},
 	}
 	for k := call.CallStarted; k <= call.Limited; k++ {
 		events = append(events, &call.Event{Kind: k, Call: c, At: time.Now(), Attempt: 1, Target: "a", Provider: "a", Key: "key1", From: "a", To: "b", Reason: "overloaded"})

@@ -93,6 +93,9 @@ func (l Logs) callAttrs(attrs []slog.Attr, e *call.Event) []slog.Attr {
 		slog.Int("status", e.Status), slog.String("outcome", l.Outcome(e)), slog.String("class", o.Class.String()),
 		slog.String("source", e.Source), slog.String("reason", e.Reason), slog.Int("attempts", e.Attempt),
 		slog.String("target", e.Target), slog.String("model", e.Model), slog.String("key", e.Key))
+	if e.Cached != "" {
+		attrs = append(attrs, slog.String("cache", e.Cached), slog.String("cache_why", e.To))
+	}
 	if e.Original != 0 {
 		attrs = append(attrs, slog.Int("original_status", e.Original))
 	}

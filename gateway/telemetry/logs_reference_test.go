@@ -23,7 +23,7 @@ func loudest(k call.EventKind) *call.Event {
 		c = nil // they belong to no call
 	default:
 	}
-	return &call.Event{Kind: k, Call: c, At: time.Now(), Reason: "overloaded", Wait: time.Second, Original: 503, Outcome: call.Outcome{
+	return &call.Event{Kind: k, Call: c, At: time.Now(), Reason: "overloaded", Wait: time.Second, Original: 503, Cached: "bypass", To: "stream", Outcome: call.Outcome{
 		Verdict:    call.Verdict{Class: call.Timeout, HasWait: true, Code: "code", Category: "category"},
 		FirstToken: time.Second, Usage: call.Usage{Known: true, Odd: true}, Clock: "idle", Err: errors.New("why"),
 	}}

@@ -23,6 +23,7 @@ type Metrics struct {
 	requests, attempts, retries, clientRetries, fallbacks *prometheus.CounterVec
 	transitions, shed, truncated, tokens, policy          *prometheus.CounterVec
 	denied, pauses, ejections, targetEjections, oddUsage  *prometheus.CounterVec
+	cached                                                *prometheus.CounterVec
 	duration, firstToken, queueWait, overhead             *prometheus.HistogramVec
 	reloaded, reloadTime                                  *prometheus.GaugeVec
 
@@ -63,7 +64,7 @@ func NewMetrics(s Sources) *Metrics {
 	if m.trace == nil {
 		m.trace = func(*call.Call) (string, string) { return "", "" }
 	}
-	m.requests = m.counter("holdfast_requests_total", "Calls that ended. outcome is ok, degraded (not the first target), error, timeout, shed, policy, client_error or canceled; reason is why the gateway itself answered.", "route", "dialect", "outcome", "reason")
+	m.requests = m.counter("holdfast_requests_total", "Calls that ended. outcome is ok, degraded (not the first target, or an old answer from the cache), error, timeout, shed, policy, client_error or canceled; reason is why the gateway itself answered.", "route", "dialect", "outcome", "reason")
 	m.duration = m.histogram("holdfast_request_duration_seconds", "Time from a call's arrival to the last byte of its answer.", callBuckets, "route", "outcome")
 	m.firstToken = m.histogram("holdfast_time_to_first_token_seconds", "Time from a call's arrival to the first meaningful event of its answer; waits and failed attempts included.", firstBuckets, "route", "provider")
 	m.overhead = m.histogram("holdfast_overhead_seconds", "What Holdfast itself took of a call that it sent on: not attempts, pauses between them or the waiting room.", ownBuckets)
@@ -73,6 +74,7 @@ func NewMetrics(s Sources) *Metrics {
 	m.fallbacks = m.counter("holdfast_fallbacks_total", "Calls that moved from one target to another, by the class of the failure.", "route", "from", "to", "reason")
 	m.transitions = m.counter("holdfast_breaker_transitions_total", "State changes of circuits, by the state entered.", "target", "to")
 	m.shed = m.counter("holdfast_shed_total", "Calls turned away by the waiting room.", "route", "reason")
+	m.cached = m.counter("holdfast_cache_requests_total", "Calls of routes with a cache, by what it did: hit, stale (an old answer in place of an error), shared (that of the same call under way), miss, bypass (no call for the cache).", "route", "result")
 	m.queueWait = m.histogram("holdfast_queue_wait_seconds", "Time that admitted calls spent in the waiting room.", queueBuckets, "route")
 	m.truncated = m.counter("holdfast_streams_truncated_total", "Answers that broke after their first meaningful event had reached the caller.", "provider", "cause")
 	m.tokens = m.counter("holdfast_tokens_total", "Tokens as providers reported them; cached and reasoning tokens are part of input and output.", "provider", "model", "direction")
@@ -141,6 +143,9 @@ func (m *Metrics) Record(e *call.Event) {
 func (m *Metrics) callEnded(e *call.Event) {
 	outcome := m.Outcome(e)
 	m.requests.WithLabelValues(route(e), dialect(e), outcome, m.reason(e)).Inc()
+	if e.Cached != "" {
+		m.cached.WithLabelValues(route(e), e.Cached).Inc()
+	}
 	if e.Call == nil {
 		return
 	}
@@ -224,6 +229,9 @@ func (m *Metrics) queued(e *call.Event) {
 func (m *Metrics) Outcome(e *call.Event) string {
 	switch o := e.Outcome; o.Class {
 	case call.OK:
+		if e.Cached == "stale" {
+			return "degraded"
+		}
 		if m.degraded(route(e), e.Target) {
 			return "degraded"
 		}

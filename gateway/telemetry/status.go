@@ -15,6 +15,7 @@ type statusCollector struct {
 
 	breaker, budget, inFlight, permits *prometheus.Desc
 	running, waiting, lost, withheld   *prometheus.Desc
+	answers, answerBytes, evicted      *prometheus.Desc
 	decisions, kept, blocked           *prometheus.Desc
 	overBudget                         *prometheus.Desc
 	allowed, left, reserved, waste     *prometheus.Desc
@@ -23,29 +24,32 @@ type statusCollector struct {
 func newStatusCollector(f *families, s Sources) *statusCollector {
 	c := &statusCollector{
 		status: s.Status, sources: s,
-		breaker:    f.read("gauge", "holdfast_breaker_state", "State of a target's circuit: 0 closed, 1 half-open, 2 open.", "target"),
-		budget:     f.read("gauge", "holdfast_retry_budget_remaining_ratio", "Share of a target's retry budget that is left, 0 to 1.", "target"),
-		inFlight:   f.read("gauge", "holdfast_attempts_in_flight", "Attempts under way at a target, to the end of their bodies.", "target"),
-		permits:    f.read("gauge", "holdfast_concurrency_limit", "Attempts that a target may carry at once; absent when unlimited.", "target"),
-		running:    f.read("gauge", "holdfast_queue_running", "Calls inside, to the end of their answers.", "route"),
-		waiting:    f.read("gauge", "holdfast_queue_waiting", "Calls in the waiting room, by class: critical, high, normal, batch.", "route", "class"),
-		lost:       f.read("counter", "holdfast_telemetry_dropped_total", "Log lines and spans that were lost, because nobody took them fast enough. sink is log or traces.", "sink"),
-		withheld:   f.read("counter", "holdfast_log_lines_suppressed_total", "Log lines of a kind that came too often; a line says how many."),
-		decisions:  f.read("counter", "holdfast_ratelimit_decisions_total", "What a limit said to calls: admitted, refused, full (too many under way), shadow (it would have refused), or spared (another limit refused).", "limit", "decision"),
-		kept:       f.read("gauge", "holdfast_ratelimit_keys", "Keys, addresses and so on that a limit has a meter for.", "limit"),
-		blocked:    f.read("gauge", "holdfast_ratelimit_blocked", "Of these those in the penalty box.", "limit"),
-		overBudget: f.read("counter", "holdfast_budget_refusals_total", "Calls refused because a budget of the day was used up, by whose it was: key, tenant or route.", "per"),
-		allowed:    f.read("gauge", "holdfast_quota_limit", "What a provider allows a key: requests (rpm) or tokens (tpm, itpm, otpm) per minute, requests per day (rpd). Of several models the one with the smallest part left.", "target", "key", "limit"),
-		left:       f.read("gauge", "holdfast_quota_remaining", "What of it may be taken at this moment, at most 15 s worth; below 0 is debt.", "target", "key", "limit"),
-		reserved:   f.read("gauge", "holdfast_quota_reserved", "What of it attempts under way hold.", "target", "key", "limit"),
-		waste:      f.read("gauge", "holdfast_quota_waste_ratio", "Share of the tokens charged that nobody used, where callers ask for a max_tokens far above what answers take and the provider counts it; absent otherwise.", "target", "key"),
+		breaker:     f.read("gauge", "holdfast_breaker_state", "State of a target's circuit: 0 closed, 1 half-open, 2 open.", "target"),
+		budget:      f.read("gauge", "holdfast_retry_budget_remaining_ratio", "Share of a target's retry budget that is left, 0 to 1.", "target"),
+		inFlight:    f.read("gauge", "holdfast_attempts_in_flight", "Attempts under way at a target, to the end of their bodies.", "target"),
+		permits:     f.read("gauge", "holdfast_concurrency_limit", "Attempts that a target may carry at once; absent when unlimited.", "target"),
+		running:     f.read("gauge", "holdfast_queue_running", "Calls inside, to the end of their answers.", "route"),
+		waiting:     f.read("gauge", "holdfast_queue_waiting", "Calls in the waiting room, by class: critical, high, normal, batch.", "route", "class"),
+		answers:     f.read("gauge", "holdfast_cache_entries", "Answers that a route's cache keeps.", "route"),
+		answerBytes: f.read("gauge", "holdfast_cache_bytes", "What they take in memory, in bytes; an estimate.", "route"),
+		evicted:     f.read("counter", "holdfast_cache_evictions_total", "Answers that made room for others.", "route"),
+		lost:        f.read("counter", "holdfast_telemetry_dropped_total", "Log lines and spans that were lost, because nobody took them fast enough. sink is log or traces.", "sink"),
+		withheld:    f.read("counter", "holdfast_log_lines_suppressed_total", "Log lines of a kind that came too often; a line says how many."),
+		decisions:   f.read("counter", "holdfast_ratelimit_decisions_total", "What a limit said to calls: admitted, refused, full (too many under way), shadow (it would have refused), or spared (another limit refused).", "limit", "decision"),
+		kept:        f.read("gauge", "holdfast_ratelimit_keys", "Keys, addresses and so on that a limit has a meter for.", "limit"),
+		blocked:     f.read("gauge", "holdfast_ratelimit_blocked", "Of these those in the penalty box.", "limit"),
+		overBudget:  f.read("counter", "holdfast_budget_refusals_total", "Calls refused because a budget of the day was used up, by whose it was: key, tenant or route.", "per"),
+		allowed:     f.read("gauge", "holdfast_quota_limit", "What a provider allows a key: requests (rpm) or tokens (tpm, itpm, otpm) per minute, requests per day (rpd). Of several models the one with the smallest part left.", "target", "key", "limit"),
+		left:        f.read("gauge", "holdfast_quota_remaining", "What of it may be taken at this moment, at most 15 s worth; below 0 is debt.", "target", "key", "limit"),
+		reserved:    f.read("gauge", "holdfast_quota_reserved", "What of it attempts under way hold.", "target", "key", "limit"),
+		waste:       f.read("gauge", "holdfast_quota_waste_ratio", "Share of the tokens charged that nobody used, where callers ask for a max_tokens far above what answers take and the provider counts it; absent otherwise.", "target", "key"),
 	}
 	return c
 }
 
 // Describe names the metrics.
 func (c *statusCollector) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.breaker, c.budget, c.inFlight, c.permits, c.running, c.waiting, c.lost, c.withheld, c.decisions, c.kept, c.blocked, c.overBudget, c.allowed, c.left, c.reserved, c.waste} {
+	for _, d := range []*prometheus.Desc{c.breaker, c.budget, c.inFlight, c.permits, c.running, c.waiting, c.answers, c.answerBytes, c.evicted, c.lost, c.withheld, c.decisions, c.kept, c.blocked, c.overBudget, c.allowed, c.left, c.reserved, c.waste} {
 		to <- d
 	}
 }
@@ -69,6 +73,11 @@ func (c *statusCollector) Collect(to chan<- prometheus.Metric) {
 	s := c.status()
 	for _, r := range s.Routes {
 		gauge(c.running, float64(r.Running), r.Name)
+		if r.Cache != nil {
+			gauge(c.answers, float64(r.Cache.Entries), r.Name)
+			gauge(c.answerBytes, float64(r.Cache.Bytes), r.Name)
+			to <- prometheus.MustNewConstMetric(c.evicted, prometheus.CounterValue, float64(r.Cache.Evicted), r.Name)
+		}
 		for _, class := range r.Classes {
 			to <- prometheus.MustNewConstMetric(c.waiting, prometheus.GaugeValue, float64(class.Waiting), r.Name, class.Class)
 		}

@@ -107,6 +107,20 @@ func TestEventsBecomeMetrics(t *testing.T) {
 	)
 }
 
+func TestWhatACacheDidIsCounted(t *testing.T) {
+	m := telemetry.NewMetrics(telemetry.Sources{})
+	c := aCall(time.Now())
+	for _, did := range []string{"hit", "stale", "stale", ""} {
+		m.Record(&call.Event{Kind: call.CallEnded, Call: c, Cached: did, Outcome: call.Outcome{Verdict: call.Verdict{Class: call.OK}}})
+	}
+	has(t, exposition(t, m),
+		`holdfast_requests_total{dialect="chat",outcome="degraded",reason="",route="chat"} 2`,
+		`holdfast_requests_total{dialect="chat",outcome="ok",reason="",route="chat"} 2`,
+		`holdfast_cache_requests_total{result="hit",route="chat"} 1`,
+		`holdfast_cache_requests_total{result="stale",route="chat"} 2`,
+	)
+}
+
 func TestTheStatusBecomesGauges(t *testing.T) {
 	m := telemetry.NewMetrics(telemetry.Sources{
 		Dropped:  map[string]func() int64{"log": func() int64 { return 3 }, "traces": func() int64 { return 5 }},
