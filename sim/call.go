@@ -57,9 +57,9 @@ func (p *Provider) serve(w http.ResponseWriter, r *http.Request, e endpoint) {
 	c.misbehave()
 }
 
-// listens waits for the end of a stall. An engine's queue has an order to keep: who
-// comes in a stall waits in it, not beside it.
-func (c *call) listens() bool { return c.works() || c.wait(0) }
+// listens waits for the end of a stall. A queue has an order to keep: who comes in a
+// stall waits in it, not beside it.
+func (c *call) listens() bool { return c.works() || c.dials.Parallel > 0 || c.wait(0) }
 
 // styleOf tells the vendors apart where the endpoint does not.
 func styleOf(d fault.Dialect, r *http.Request) fault.Style {

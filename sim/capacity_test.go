@@ -99,24 +99,26 @@ func TestAnEngineWorksThroughItsQueueAlsoForCallersThatLeft(t *testing.T) {
 	})
 }
 
-func TestWhoComesToAnEngineInAStallIsServedInOrderAfterIt(t *testing.T) {
+func TestWhoComesInAStallIsServedInOrderAfterIt(t *testing.T) {
 	const callers = 20
-	dials := sim.Dials{Slots: 1, TokenInterval: 100 * time.Millisecond, OutputTokens: 2, StallFor: 30 * time.Second}
-	bubble(t, dials, func(t *testing.T, p *sim.Provider, client *http.Client) {
-		d, served := dialects[0], make(chan int, callers)
-		for i := range callers {
-			go func() {
-				do(t, client, "POST", "http://sim.test"+d.path, d.ask("m", "hi", false))
-				served <- i
-			}()
-			time.Sleep(time.Second)
-		}
-		for i := range callers {
-			if got := <-served; got != i {
-				t.Errorf("call %d was served as number %d", got, i)
+	for name, dials := range map[string]sim.Dials{"slots": {Slots: 1}, "parallel": {Parallel: 1}} {
+		dials.TokenInterval, dials.OutputTokens, dials.StallFor = 100*time.Millisecond, 2, 30*time.Second
+		bubble(t, dials, func(t *testing.T, p *sim.Provider, client *http.Client) {
+			d, served := dialects[0], make(chan int, callers)
+			for i := range callers {
+				go func() {
+					do(t, client, "POST", "http://sim.test"+d.path, d.ask("m", "hi", false))
+					served <- i
+				}()
+				time.Sleep(time.Second)
 			}
-		}
-	})
+			for i := range callers {
+				if got := <-served; got != i {
+					t.Errorf("%s: call %d was served as number %d", name, got, i)
+				}
+			}
+		})
+	}
 }
 
 func TestAFullBatchIsSlower(t *testing.T) {
