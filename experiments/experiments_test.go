@@ -70,10 +70,13 @@ func round(v float64, digits int) float64 {
 func TestASeedIsTheSameRunAgain(t *testing.T) {
 	s := storm{slots: 2, before: 10 * time.Second, after: 60 * time.Second, lastWindow: 20 * time.Second}
 	r := rush{slots: 8, settle: 10 * time.Second, lasts: 20 * time.Second}
+	dropped := s
+	dropped.drops = true
 	for what, run := range map[string]func(t *testing.T) any{
-		"a storm": func(t *testing.T) any { return s.rage(t, clients[perSuccess20], 7) },
-		"a crowd": func(*testing.T) any { return storming(retry.JitterFull, 7) },
-		"a rush":  func(*testing.T) any { return r.goodput(ourDoor(0, true)(r.slots), 1.5, 7) },
+		"a storm":          func(t *testing.T) any { return s.rage(t, clients[perSuccess20], 7) },
+		"a storm, dropped": func(t *testing.T) any { return dropped.rage(t, clients[perRequest20], 7) },
+		"a crowd":          func(*testing.T) any { return storming(retry.JitterFull, 7) },
+		"a rush":           func(*testing.T) any { return r.goodput(ourDoor(0, true)(r.slots), 1.5, 7) },
 	} {
 		var found [2]any
 		for i := range found {
