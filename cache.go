@@ -178,16 +178,76 @@ func (in *incoming) throughCache(ctx context.Context) (*http.Response, error) {
 	if a, age, fresh := r.store.Get(r.key); fresh && !r.anew {
 		return in.serve(a, age, cacheHit, good), nil
 	}
-	if r.config.Shares() && !r.anew && !in.NoRetry {
+	if r.config.Shares() && !r.anew && !in.NoRetry && !in.Request.Stream {
 		return in.share(ctx)
 	}
 	resp, err := in.ask(ctx)
-	if err == nil && !in.counted {
-		if body, whole := swallow(resp, r.config.MaxEntry); whole {
-			in.keep(r, resp, body)
-		}
+	if err == nil && !in.counted && r.config.Keeps() {
+		in.collect(r, resp)
 	}
 	return resp, err
+}
+
+// collect sees to it that the answer is kept, if it is worth it: a stream when its
+// caller has had it to the end, another at once.
+func (in *incoming) collect(r *recall, resp *http.Response) {
+	if isStream(resp.Header) {
+		resp.Body = &recording{ReadCloser: resp.Body, room: r.config.MaxEntry, over: func(body []byte) { in.keep(r, resp, body) }}
+	} else if body, whole := swallow(resp, r.config.MaxEntry); whole {
+		in.keep(r, resp, body)
+	}
+}
+
+// recording is a stream that is taken down while it goes to its caller.
+type recording struct {
+	io.ReadCloser
+	room int64  // bytes that may still be taken down; below 0: it was too large
+	text []byte // so far
+	over func([]byte)
+}
+
+func (r *recording) Read(p []byte) (int, error) {
+	n, err := r.ReadCloser.Read(p)
+	r.note(p[:n])
+	if errors.Is(err, io.EOF) {
+		r.end()
+	}
+	return n, err
+}
+
+// WriteTo leaves it to the stream how much is written at once.
+func (r *recording) WriteTo(w io.Writer) (int64, error) {
+	n, err := io.Copy(noting{r, w}, r.ReadCloser)
+	if err == nil {
+		r.end()
+	}
+	return n, err
+}
+
+func (r *recording) note(b []byte) {
+	if r.room -= int64(len(b)); r.room < 0 {
+		r.text = nil
+		return
+	}
+	r.text = append(r.text, b...)
+}
+
+func (r *recording) end() {
+	if r.room >= 0 && r.over != nil {
+		r.over(slices.Clip(r.text))
+	}
+	r.over = nil
+}
+
+// noting writes what a recording takes down.
+type noting struct {
+	to *recording
+	w  io.Writer
+}
+
+func (n noting) Write(b []byte) (int, error) {
+	n.to.note(b)
+	return n.w.Write(b)
 }
 
 // good is how a call ends that has a good answer.
@@ -284,7 +344,7 @@ func (in *incoming) answerOf(resp *http.Response, body []byte) *cache.Answer {
 // not outlive the outage.
 func (in *incoming) keep(r *recall, resp *http.Response, body []byte) {
 	o := in.event.Outcome
-	whole := o.Class == call.OK && o.Code == "" && resp.StatusCode == http.StatusOK && !in.made && plain(resp.Header) && isJSON(resp.Header)
+	whole := o.Class == call.OK && o.Code == "" && resp.StatusCode == http.StatusOK && !in.made && plain(resp.Header) && (isJSON(resp.Header) || isStream(resp.Header))
 	if n := len(in.state.Steps); whole && n > 0 && in.asPlanned(in.state.Steps[n-1].Target) {
 		r.store.Put(r.key, in.answerOf(resp, body))
 	}

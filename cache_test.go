@@ -214,6 +214,63 @@ func TestCallsThatAreNoneForTheCachePassIt(t *testing.T) {
 	})
 }
 
+func TestStreamsAreRememberedWhenAsked(t *testing.T) {
+	for _, dialect := range []string{"chat", "messages"} {
+		bubble(t, func(t *testing.T) {
+			w := remembering(t, cache.Config{TTL: time.Hour, StaleIfError: time.Hour, Share: cache.On, Streams: cache.On, AnyTemperature: cache.On, MaxEntry: 64 << 10}, func(c *holdfast.Config) {
+				if dialect == "messages" {
+					c.Routes[0].Targets[0].Vendor = "anthropic"
+				}
+			})
+			w.turn("primary", sim.Dials{TokenInterval: 100 * time.Millisecond})
+			body := ask(dialect, "gpt", true)
+			first, again := w.do(t.Context(), dialect, body), w.do(t.Context(), dialect, body)
+			if first.did() != "miss" || again.did() != "hit" || !again.complete(dialect) || again.body != first.body || again.took != 0 || first.took == 0 {
+				t.Errorf("%s, then %s: %s", first.did(), again.did(), again)
+			}
+			if got := again.header.Get("Content-Type"); !strings.HasPrefix(got, "text/event-stream") {
+				t.Errorf("a stream of type %s", got)
+			}
+			w.turn("primary", sim.Dials{Fault: "503"})
+			time.Sleep(90 * time.Minute)
+			if late := w.do(t.Context(), dialect, body); late.did() != "stale" || late.body != first.body {
+				t.Errorf("in the outage: %s", late)
+			}
+			if same := w.do(t.Context(), dialect, ask(dialect, "gpt", false)); same.did() != "miss" {
+				t.Errorf("not streamed: %s", same.did())
+			}
+			w.idle()
+		})
+	}
+}
+
+func TestAStreamThatBreaksOrIsTooLargeIsNotRemembered(t *testing.T) {
+	for _, d := range []sim.Dials{{Fault: "cut-after-5"}, {Fault: "error-after-3"}, {Fault: "no-done"}, {OutputTokens: 5000}} {
+		bubble(t, func(t *testing.T) {
+			w := remembering(t, cache.Config{TTL: time.Hour, Streams: cache.On, AnyTemperature: cache.On, MaxEntry: 8 << 10}, nil)
+			w.turn("primary", d)
+			body := []byte(`{"model":"gpt","stream":true,"messages":[{"role":"user","content":"x"}]}`)
+			for range 2 {
+				if got := w.do(t.Context(), "chat", body); got.did() != "miss" {
+					t.Errorf("%+v: %s", d, got.did())
+				}
+			}
+			w.idle()
+		})
+	}
+	bubble(t, func(t *testing.T) { // nor one whose caller leaves
+		w := remembering(t, cache.Config{TTL: time.Hour, Streams: cache.On, AnyTemperature: cache.On}, nil)
+		w.turn("primary", sim.Dials{TokenInterval: time.Second})
+		ctx, leave := context.WithTimeout(t.Context(), 5*time.Second)
+		defer leave()
+		w.do(ctx, "chat", ask("chat", "gpt", true))
+		if got := w.do(t.Context(), "chat", ask("chat", "gpt", true)); got.did() != "miss" {
+			t.Errorf("after half a stream: %s", got.did())
+		}
+		w.idle()
+	})
+}
+
 func TestARouteWithoutACacheSaysNothingOfIt(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := remembering(t, cache.Config{}, nil)

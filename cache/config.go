@@ -50,6 +50,10 @@ type Config struct {
 	// to call is then called again. Default off.
 	Tools string `oneof:"on off"`
 
+	// Streams is on to take streamed calls too, which then come from memory at once.
+	// They are not shared while they are under way. Default off.
+	Streams string `oneof:"on off"`
+
 	// MaxEntries is how many answers are kept, 1 to 1,000,000; default 1000.
 	MaxEntries int
 
@@ -69,6 +73,7 @@ func (c Config) WithDefaults() Config {
 	defaultTo(&c.Scope, ScopeKey)
 	defaultTo(&c.AnyTemperature, Off)
 	defaultTo(&c.Tools, Off)
+	defaultTo(&c.Streams, Off)
 	defaultTo(&c.MaxEntries, 1000)
 	defaultTo(&c.MaxBytes, 64<<20)
 	defaultTo(&c.MaxEntry, min(1<<20, c.MaxBytes))
@@ -88,6 +93,7 @@ func (c Config) Validate() error {
 	wrong(c.Scope != ScopeKey && c.Scope != ScopeTenant && c.Scope != ScopeAll, "scope: %q is none of key, tenant, all", c.Scope)
 	wrong(c.AnyTemperature != On && c.AnyTemperature != Off, "any_temperature: %q is none of on, off", c.AnyTemperature)
 	wrong(c.Tools != On && c.Tools != Off, "tools: %q is none of on, off", c.Tools)
+	wrong(c.Streams != On && c.Streams != Off, "streams: %q is none of on, off", c.Streams)
 	wrong(c.MaxEntries < 1 || c.MaxEntries > 1_000_000, "max_entries: %d is not between 1 and 1000000", c.MaxEntries)
 	wrong(c.MaxBytes < 64<<10, "max_bytes: %d is below 65536", c.MaxBytes)
 	wrong(c.MaxEntry < 1 || c.MaxEntry > c.MaxBytes, "max_entry: %d is not between 1 and max_bytes, %d", c.MaxEntry, c.MaxBytes)

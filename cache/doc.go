@@ -11,7 +11,7 @@
 // A Key is a digest of everything that makes a call what it is, and of whose it
 // is: what the front door puts into it decides who shares answers with whom.
 // Refuses says which calls are not to be answered so: those whose answer is a
-// draw of lots, an act or a stream.
+// draw of lots, an act or a stream, unless a route asks for that.
 //
 // The package has no timers and no goroutines but one for each flight, which
 // ends with it. It keeps no prompts, only their digests, and prints neither

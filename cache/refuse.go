@@ -24,7 +24,7 @@ func (c Config) Refuses(op call.Op, r *call.Request, body []byte) string {
 	default:
 		return WhyPath
 	}
-	if r.Stream {
+	if r.Stream && c.Streams != On {
 		return WhyStream
 	}
 	if r.Pinned || len(r.Refs) > 0 {

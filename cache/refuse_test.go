@@ -64,17 +64,21 @@ func TestDrawsOfLotsAndToolsAreTakenWhenAsked(t *testing.T) {
 	if why := acts.Refuses(call.OpChat, &call.Request{Tools: 1}, []byte(`{"temperature":0}`)); why != "" {
 		t.Errorf("tools: %s", why)
 	}
+	streams := cache.Config{Streams: cache.On}
+	if why := streams.Refuses(call.OpChat, &call.Request{Stream: true}, []byte(`{"temperature":0}`)); why != "" {
+		t.Errorf("streams: %s", why)
+	}
 	if why := acts.Refuses(call.OpChat, &call.Request{Tools: 1, Stream: true}, []byte(`{"temperature":0}`)); why != cache.WhyStream {
 		t.Errorf("tools in a stream: %q", why)
 	}
 }
 
 func TestEveryMistakeInAConfigIsTold(t *testing.T) {
-	err := cache.Config{Share: "yes", Scope: "world", AnyTemperature: "2", Tools: "no", MaxEntries: -1, MaxBytes: 1, MaxEntry: 9}.Validate()
+	err := cache.Config{Share: "yes", Scope: "world", AnyTemperature: "2", Tools: "no", Streams: "1", MaxEntries: -1, MaxBytes: 1, MaxEntry: 9}.Validate()
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, key := range []string{"share: ", "scope: ", "any_temperature: ", "tools: ", "max_entries: ", "max_bytes: ", "max_entry: "} {
+	for _, key := range []string{"share: ", "scope: ", "any_temperature: ", "tools: ", "streams: ", "max_entries: ", "max_bytes: ", "max_entry: "} {
 		if !strings.Contains(err.Error(), key) {
 			t.Errorf("%q does not name %s", err, key)
 		}

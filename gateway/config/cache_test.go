@@ -20,7 +20,7 @@ func TestARouteTakesItsCacheFromTheFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	chat, plain := c.Routes[0].Cache, c.Routes[1].Cache
-	want := cache.Config{TTL: -1, StaleIfError: 24 * time.Hour, Share: cache.On, Scope: cache.ScopeTenant, AnyTemperature: cache.On, Tools: cache.Off, MaxEntries: 50, MaxBytes: 16 << 20, MaxEntry: 512 << 10}
+	want := cache.Config{TTL: -1, StaleIfError: 24 * time.Hour, Share: cache.On, Scope: cache.ScopeTenant, AnyTemperature: cache.On, Tools: cache.Off, Streams: cache.Off, MaxEntries: 50, MaxBytes: 16 << 20, MaxEntry: 512 << 10}
 	if chat != want || !chat.Keeps() || !chat.Shares() {
 		t.Errorf("got  %+v\nwant %+v", chat, want)
 	}
