@@ -22,6 +22,9 @@ const (
 	late      = 2.0  // or if they come so many times later
 	allWell   = 1.2  // below it the limit grows in each window, else in each second one
 	wanted    = 0.8  // it only grows while so much of it is in use
+	near      = 0.96 // of that, which is just below
+	samePlace = 0.1  // two cuts that begin so near to one another show where the queue begins:
+	patience  = 8    // it then waits so many windows just below before it tries again
 	cut       = 0.9  // it shrinks at least to so much of itself
 	deepCut   = 0.7  // and at most, by what first tokens say, to so much; by refusals always
 	deepest   = 0.5  // unless more than queueDeep of it stands in the queue
@@ -45,6 +48,9 @@ type finder struct {
 	after  time.Time // attempts sent before the last cut speak of the limit before it
 	calmAt time.Time // refusals before it are not news
 	held   bool      // the last window did not grow although it could
+	knee   float64   // where cut after cut began; 0: at no such place
+	cutAt  float64   // the limit before the last cut; 0: there was none
+	waited int       // windows just below it
 	before float64   // how late first tokens were at the last cut, as a logarithm; 0: it has grown since
 	lift   float64   // how far the usual times may rise after the last cut
 
@@ -190,6 +196,12 @@ func (f *finder) judge(now time.Time) {
 
 func (f *finder) grow() {
 	step := 1.0
+	if f.limit < f.knee && f.limit+step > near*f.knee {
+		if f.waited++; f.waited < patience {
+			return
+		}
+		f.waited, f.knee = 0, 0
+	}
 	if !f.found {
 		step = max(1, f.limit/10)
 	}
@@ -217,7 +229,11 @@ func (f *finder) shrink(now time.Time, lateness, queue float64) {
 			f.lift = 0
 		}
 	}
-	f.before = lateness
+	f.before, f.waited, f.knee = lateness, 0, 0
+	if math.Abs(f.limit-f.cutAt) < samePlace*f.limit {
+		f.knee = f.limit
+	}
+	f.cutAt = f.limit
 	f.cutTo(now, max(floor*f.limit, min(cut*f.limit, f.limit-queue-1)))
 	for i := range f.sizes {
 		u := &f.sizes[i]

@@ -4,26 +4,18 @@ import (
 	"container/heap"
 	"math"
 	"math/rand/v2"
-	"os"
 	"slices"
-	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/holdfast-gateway/holdfast/concurrency"
+	"github.com/holdfast-gateway/holdfast/internal/experiment"
 )
 
-// seeds are those of the simulations: four, or as many as HOLDFAST_SEEDS says.
+// seeds are those of the simulations: few, or as many as HOLDFAST_SEEDS says.
 func seeds(t *testing.T) uint64 {
-	text := os.Getenv("HOLDFAST_SEEDS")
-	if text == "" {
-		return 4
-	}
-	n, err := strconv.ParseUint(text, 10, 16)
-	if err != nil {
-		t.Fatalf("HOLDFAST_SEEDS: %v", err)
-	}
+	n, _ := experiment.Seeds(t, 4)
 	return n
 }
 
