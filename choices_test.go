@@ -278,9 +278,9 @@ func TestAnAdaptiveLimitFindsASimulatedServersSlots(t *testing.T) {
 	t.Logf("limits of %d to %d for %d slots; first tokens at most %.2f times later", least, most, slots, worst)
 }
 
-// pressed has three times as many clients as a server has slots ask for two
-// minutes, and returns the usual limit of the second one, and within how many
-// times the first token of a call alone 95 of 100 came then.
+// pressed has three times as many clients as a server has slots ask for 80 s,
+// and returns the usual limit of the second half, and within how many times the
+// first token of a call alone 95 of 100 came then.
 func pressed(t *testing.T, seed uint64, slots int) (limit int, late float64) {
 	x := to("own", "gpt")
 	x.Concurrency = concurrency.Config{Adaptive: concurrency.On}
@@ -313,12 +313,12 @@ func pressed(t *testing.T, seed uint64, slots int) (limit int, late float64) {
 			}
 		})
 	}
-	time.Sleep(time.Minute)
+	time.Sleep(40 * time.Second)
 	mu.Lock()
 	ratios = nil
 	mu.Unlock()
 	var limits []int
-	for range 60 {
+	for range 40 {
 		time.Sleep(time.Second)
 		limits = append(limits, w.hf.Status().Targets[0].Permits)
 	}

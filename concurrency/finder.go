@@ -22,9 +22,9 @@ const (
 	late      = 2.0  // or if they come so many times later
 	allWell   = 1.2  // below it the limit grows in each window, else in each second one
 	wanted    = 0.8  // it only grows while so much of it is in use
-	near      = 0.96 // of that, which is just below
 	samePlace = 0.1  // two cuts that begin so near to one another show where the queue begins:
-	patience  = 8    // it then waits so many windows just below before it tries again
+	patience  = 8    // there it waits so many windows before it tries again,
+	near      = 0.96 // of it, which is just below
 	cut       = 0.9  // it shrinks at least to so much of itself
 	deepCut   = 0.7  // and at most, by what first tokens say, to so much; by refusals always
 	deepest   = 0.5  // unless more than queueDeep of it stands in the queue

@@ -15,7 +15,7 @@ import (
 
 // seeds are those of the simulations: few, or as many as HOLDFAST_SEEDS says.
 func seeds(t *testing.T) uint64 {
-	n, _ := experiment.Seeds(t, 4)
+	n, _ := experiment.Seeds(t, 2)
 	return n
 }
 

@@ -2,6 +2,7 @@ package target
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -22,6 +23,8 @@ type talk struct {
 // talks remember where conversations are, for as long as a provider keeps their
 // prompts. The memory is asked for with the first of them.
 type talks struct {
+	fresh atomic.Int64 // Config.Affinity
+
 	mu   sync.Mutex
 	sets [][talkWays]talk
 }
@@ -29,7 +32,7 @@ type talks struct {
 // Converse remembers that a conversation was answered at a target with a key, by
 // name. id is a digest of what stays the same in it; 0 is none.
 func (p *Pool) Converse(id uint64, target, key string) {
-	if id == 0 || p.affinity() <= 0 {
+	if id == 0 || p.talks.fresh.Load() <= 0 {
 		return
 	}
 	p.talks.mu.Lock()
@@ -55,7 +58,7 @@ func (p *Pool) Converse(id uint64, target, key string) {
 // Affine returns where a conversation was answered last, for Asked.Prefer and Key;
 // "" and "" when that is not known, or longer ago than Affinity.
 func (p *Pool) Affine(id uint64) (target, key string) {
-	fresh := p.affinity()
+	fresh := time.Duration(p.talks.fresh.Load())
 	if id == 0 || fresh <= 0 {
 		return "", ""
 	}
@@ -71,12 +74,4 @@ func (p *Pool) Affine(id uint64) (target, key string) {
 		}
 	}
 	return "", ""
-}
-
-// affinity is for how long a conversation stays where it was answered; 0 or less
-// when it does not.
-func (p *Pool) affinity() time.Duration {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.config.Affinity
 }

@@ -45,6 +45,7 @@ func NewPool(c Config, o Options) *Pool {
 		upstreams: map[string]*upstream{},
 		pins:      newPins(c.Pins, c.PinTTL),
 	}
+	p.talks.fresh.Store(int64(c.Affinity))
 	if p.rand == nil {
 		p.rand = rand.Float64
 	}
@@ -60,6 +61,7 @@ func (p *Pool) Reconfigure(c Config) {
 	p.mu.Lock()
 	p.config = c
 	p.mu.Unlock()
+	p.talks.fresh.Store(int64(c.Affinity))
 	p.pins.resize(c.Pins, c.PinTTL)
 }
 
