@@ -234,7 +234,7 @@ func (r *recording) note(b []byte) {
 
 func (r *recording) end() {
 	if r.room >= 0 && r.over != nil {
-		r.over(slices.Clip(r.text))
+		r.over(r.text)
 	}
 	r.over = nil
 }
@@ -328,13 +328,13 @@ func (b broken) Read([]byte) (int, error) { return 0, b.err }
 func (in *incoming) answerOf(resp *http.Response, body []byte) *cache.Answer {
 	a := &cache.Answer{Status: resp.StatusCode, Header: http.Header{}, Body: body, Made: time.Now()}
 	for _, name := range []string{"Content-Type", http.CanonicalHeaderKey(in.vendor.RequestID)} {
-		if v := resp.Header[name]; len(v) > 0 {
-			a.Header[name] = slices.Clone(v)
+		for _, v := range resp.Header[name] {
+			a.Header[name] = append(a.Header[name], strings.Clone(v)) // not all of the headers that it is a part of
 		}
 	}
 	if n := len(in.state.Steps); n > 0 {
 		last := in.state.Steps[n-1]
-		a.Provider, a.Model = last.Target.Provider, last.Model
+		a.Provider, a.Model = last.Target.Provider, strings.Clone(last.Model)
 	}
 	return a
 }
@@ -346,6 +346,9 @@ func (in *incoming) keep(r *recall, resp *http.Response, body []byte) {
 	o := in.event.Outcome
 	whole := o.Class == call.OK && o.Code == "" && resp.StatusCode == http.StatusOK && !in.made && plain(resp.Header) && (isJSON(resp.Header) || isStream(resp.Header))
 	if n := len(in.state.Steps); whole && n > 0 && in.asPlanned(in.state.Steps[n-1].Target) {
+		if cap(body)-len(body) > len(body)/8 { // what is kept takes what it counts
+			body = bytes.Clone(body)
+		}
 		r.store.Put(r.key, in.answerOf(resp, body))
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -169,4 +170,28 @@ func FuzzKeysOfDifferentCallsDiffer(f *testing.F) {
 			t.Errorf("%q: bytes and text differ", one)
 		}
 	})
+}
+
+func TestWhatIsKeptTakesNoMoreMemoryThanItMay(t *testing.T) {
+	heap := func() int64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	s := cache.NewStore(cache.Config{TTL: time.Hour, MaxBytes: 8 << 20, MaxEntries: 1_000_000})
+	before := heap()
+	for i := range 200_000 {
+		s.Put(keyOf(fmt.Sprint(i)), answer(i%500))
+	}
+	for i := range 5000 {
+		s.Put(keyOf(fmt.Sprint("large ", i)), answer(100<<10))
+	}
+	for i := range 200_000 {
+		s.Put(keyOf(fmt.Sprint(i)), answer(i%500))
+	}
+	if grown := heap() - before; grown > 12<<20 {
+		t.Errorf("%+v takes %d bytes", s.Contents(), grown)
+	}
+	runtime.KeepAlive(s)
 }
