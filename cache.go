@@ -178,12 +178,17 @@ func (in *incoming) throughCache(ctx context.Context) (*http.Response, error) {
 	if a, age, fresh := r.store.Get(r.key); fresh && !r.anew {
 		return in.serve(a, age, cacheHit, good), nil
 	}
-	if r.config.Shares() && !r.anew && !in.NoRetry && !in.Request.Stream {
+	if r.config.Shares() && !r.anew && !in.Request.Stream {
 		return in.share(ctx)
 	}
+	return in.alone(ctx)
+}
+
+// alone has the call answered by a target, and keeps the answer.
+func (in *incoming) alone(ctx context.Context) (*http.Response, error) {
 	resp, err := in.ask(ctx)
-	if err == nil && !in.counted && r.config.Keeps() {
-		in.collect(r, resp)
+	if err == nil && !in.counted && in.recall.config.Keeps() {
+		in.collect(in.recall, resp)
 	}
 	return resp, err
 }
@@ -358,9 +363,10 @@ type landing struct {
 	worker *incoming
 	cancel context.CancelCauseFunc
 
-	header  http.Header   // of the provider's answer: the leader's alone
-	answer  *cache.Answer // whole: everybody's
-	failure *failure      // an error: everybody's
+	header   http.Header   // of the provider's answer: the leader's alone
+	answer   *cache.Answer // whole: everybody's
+	degraded string        // what X-Holdfast-Degraded says of it
+	failure  *failure      // an error: everybody's
 
 	mu   sync.Mutex
 	resp *http.Response // an answer too large to be held: who comes first has it
@@ -409,11 +415,13 @@ func (in *incoming) share(ctx context.Context) (*http.Response, error) {
 }
 
 // flight names the flight that the call may take: more urgent calls do not wait
-// for less urgent ones.
+// for less urgent ones, and one with a single attempt is not made for one that may
+// have more.
 func (in *incoming) flight() cache.Key {
 	d := cache.NewDigest()
 	d.Bytes(in.recall.key[:])
 	d.Text(in.class().String())
+	d.Text(strconv.FormatBool(in.NoRetry))
 	return d.Key()
 }
 
@@ -449,7 +457,7 @@ func (w *incoming) fly(ctx context.Context) *landing {
 		})
 		return l
 	}
-	l.header, l.answer = resp.Header, w.answerOf(resp, body)
+	l.header, l.answer, l.degraded = resp.Header, w.answerOf(resp, body), resp.Header.Get("X-Holdfast-Degraded")
 	w.keep(r, resp, body)
 	return l
 }
@@ -488,11 +496,10 @@ func (in *incoming) receive(ctx context.Context, got cache.Landing[*landing]) (*
 		return in.takeOver(ctx, l, resp, got.Led), nil
 	}
 	w := l.worker
-	alone := l.answer == nil && l.failure == nil || w.turnedDown && !got.Led
 	switch {
-	case alone:
+	case l.answer == nil && l.failure == nil || w.turnedDown && !got.Led:
 		in.recall.did = cacheMiss
-		return in.ask(ctx)
+		return in.alone(ctx)
 	case got.Led:
 		in.adopt(w)
 	}
@@ -504,7 +511,11 @@ func (in *incoming) receive(ctx context.Context, got cache.Landing[*landing]) (*
 		in.ended(o, l.answer.Status, "provider", "")
 		return in.held(l.answer.Status, l.header, l.answer.Body), nil
 	default:
-		return in.serve(l.answer, 0, cacheShared, o.Verdict), nil
+		resp := in.serve(l.answer, 0, cacheShared, o.Verdict)
+		if l.degraded != "" {
+			resp.Header.Set("X-Holdfast-Degraded", l.degraded)
+		}
+		return resp, nil
 	}
 }
 

@@ -612,6 +612,47 @@ func TestAnAnswerTooLargeToBeHeldGoesToOne(t *testing.T) {
 	})
 }
 
+func TestASubstitutesAnswerIsSharedAsSuch(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := sharing(t, func(c *holdfast.Config) {
+			c.Routes[0].Targets = append(c.Routes[0].Targets, keyed(to("backup", "small"), "sk-2"))
+		})
+		w.turn("primary", sim.Dials{HeaderDelay: time.Second, Fault: "529"})
+		var all sync.WaitGroup
+		for range 5 {
+			all.Go(func() {
+				if got := w.do(t.Context(), "chat", fixed("a")); got.status != 200 || got.header.Get("X-Holdfast-Degraded") != "fallback" || got.header.Get("X-Holdfast-Model") != "small" {
+					t.Errorf("%v %s", got.header, got)
+				}
+			})
+		}
+		all.Wait()
+		if n := w.attempts("backup"); n != 1 {
+			t.Errorf("the substitute was asked %d times", n)
+		}
+		w.idle()
+	})
+}
+
+func TestRetriesOfClientsAreSharedAmongThemselves(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := sharing(t, nil)
+		var all sync.WaitGroup
+		for i := range 6 {
+			all.Go(func() {
+				got := w.do(t.Context(), "chat", fixed("a"), func(r *http.Request) { r.Header.Set("X-Stainless-Retry-Count", fmt.Sprint(i%2)) })
+				if !got.complete("chat") {
+					t.Errorf("%s", got)
+				}
+			})
+		}
+		all.Wait()
+		if n := w.attempts("primary"); n != 2 {
+			t.Errorf("%d attempts for first tries and for retries, three callers each", n)
+		}
+	})
+}
+
 func TestMoreUrgentCallsDoNotWaitForLessUrgentOnes(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := sharing(t, nil)
