@@ -60,5 +60,6 @@ func (b *Breaker) weighEnd(p *Permit, now time.Time, o call.Outcome) {
 		b.weigh(p, now, true)
 	case call.BreakerFailure, call.BreakerProbeFailure:
 		b.weigh(p, now, false)
+	case call.BreakerNeutral:
 	}
 }
