@@ -28,6 +28,7 @@ type Live struct {
 	To       string    `json:"to,omitempty"`
 	Reason   string    `json:"reason,omitempty"`
 	Source   string    `json:"source,omitempty"`
+	Cache    string    `json:"cache,omitempty" doc:"of call_ended: what the route's cache did: hit, stale, shared, miss, bypass, and why in to"`
 	WaitMS   float64   `json:"wait_ms,omitempty"`
 	Duration float64   `json:"duration_ms,omitempty"`
 }
@@ -69,7 +70,7 @@ func (f *Feed) Record(e *call.Event) {
 func live(e *call.Event) Live {
 	l := Live{
 		Kind: e.Kind.String(), At: e.At, Target: e.Target, Model: e.Model, Key: e.Key, Attempt: e.Attempt, Status: e.Status,
-		From: e.From, To: e.To, Reason: e.Reason, Source: e.Source, WaitMS: milliseconds(e.Wait),
+		From: e.From, To: e.To, Reason: e.Reason, Source: e.Source, Cache: e.Cached, WaitMS: milliseconds(e.Wait),
 	}
 	if c := e.Call; c != nil {
 		l.Request, l.Route, l.Tenant = c.ID, c.Route, plain(c.Tenant)

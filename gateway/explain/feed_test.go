@@ -54,6 +54,19 @@ func TestAnIDOfAnotherProcessMeansEverythingThatIsKept(t *testing.T) {
 	}
 }
 
+func TestAReaderHearsWhatTheCacheDid(t *testing.T) {
+	f, b := explain.NewFeed(8), explain.NewBook(explain.Limits{})
+	both := call.RecorderFunc(func(e *call.Event) { f.Record(e); b.Record(e) })
+	newTeller(both, "hf_1").say(0, call.Event{Kind: call.CallEnded, Status: 200, Cached: "bypass", To: "tools", Outcome: call.Outcome{Verdict: call.Verdict{Class: call.OK}}})
+	out := make([]explain.Live, 1)
+	if f.Read(0, out); out[0].Cache != "bypass" || out[0].To != "tools" {
+		t.Errorf("heard %+v", out[0])
+	}
+	if s, _ := b.Find("hf_1"); s.Cache != "bypass" || s.CacheWhy != "tools" {
+		t.Errorf("remembered %q because of %q", s.Cache, s.CacheWhy)
+	}
+}
+
 func TestAReaderIsWokenByTheNextEvent(t *testing.T) {
 	f := explain.NewFeed(8)
 	_, _, more := f.Read(0, make([]explain.Live, 1))
