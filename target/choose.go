@@ -78,6 +78,9 @@ func (p *Pool) weigh(a Asked, group []*call.Target, all []candidate, clock *cloc
 		if !timed { // what is not known of one says nothing about the others
 			c.load = 1
 		}
+		if u := p.upstreams[group[i].Name]; u != nil {
+			c.load *= float32(u.own.effort())
+		}
 		if a.Load != nil {
 			c.load *= 1 + float32(a.Load(group[i]))*sum/(c.weight*float32(len(all)))
 		}

@@ -48,6 +48,50 @@ func TestOfTwoTheOneWithLessToDoIsAsked(t *testing.T) {
 	}
 }
 
+// Who fails fast has nothing in flight: that must not draw calls to it.
+func TestASiblingThatFailsNowAndThenIsAskedLess(t *testing.T) {
+	bubble(t, func(t *testing.T, p *Pool, _ *[]told) {
+		r := rand.New(rand.NewPCG(1, 12))
+		all := places("a", "b")
+		key := targetWith("k", "m", "k1", "k2")
+		first, drawn := 0, 0
+		for i := range 3000 {
+			x := p.OrderFor(Asked{Targets: all}, nil)[0]
+			k, _, _ := p.Key(key, "m", "", nil)
+			o, ok := outcome(call.OK), outcome(call.OK)
+			if r.IntN(3) == 0 && i%6 != 0 { // never five in a row
+				o = outcome(call.ProviderFault)
+			}
+			if x.Name == "a" {
+				first++
+				p.Report(via(x, 0), o)
+			} else {
+				p.Report(via(x, 0), ok)
+			}
+			if k.Name == "k1" {
+				drawn++
+				p.Report(call.Upstream{Target: key, Key: k, Model: "m"}, o)
+			}
+			if r.IntN(4) == 0 { // what is forgotten when all is well
+				p.Report(via(all[1], 0), ok)
+			}
+		}
+		if first > 1200 {
+			t.Errorf("the target that fails one call in four was asked %d times of 3,000, want less than 1,200", first)
+		}
+		if drawn > 1400 {
+			t.Errorf("the key that fails one call in four was drawn %d times of 3,000, want less than 1,400", drawn)
+		}
+		if p.upstreams["b"] != nil && p.upstreams["b"].own != (record{}) {
+			t.Errorf("of the one that is well something is remembered: %+v", p.upstreams["b"].own)
+		}
+		times(50, func() { p.Report(via(key, 0), outcome(call.OK)) })
+		if p.upstreams["k"].record["k1"] != nil && p.upstreams["k"].record["k1"].until.IsZero() {
+			t.Errorf("of a key that is well again something is remembered: %+v", p.upstreams["k"].record["k1"])
+		}
+	})
+}
+
 // TestCallsFindTheFreeSibling: in 20 worlds of four servers of which one is four
 // times slower, the two-choice rule sends it less, and 95 of 100 first tokens come
 // sooner than by weights alone.

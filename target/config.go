@@ -21,7 +21,7 @@ type Config struct {
 	Ramp         time.Duration `yaml:"ramp"`          // after that rest its share grows from a quarter; up to 1h; 8s
 
 	Affinity time.Duration `yaml:"affinity"`                    // a conversation stays with the key, and with the target among those that share a place, that answered it last, while they are well; since its last call; up to 24h; 5m
-	Balance  string        `yaml:"balance" oneof:"load weight"` // who of those that share a place is asked: of two drawn by weight the one with less load (in flight, by weight, times the time to its first token), or the first drawn; load
+	Balance  string        `yaml:"balance" oneof:"load weight"` // who of those that share a place is asked: of two drawn by weight the one with less load (in flight, by weight, times the time to its first token, more if it has failed lately), or the first drawn; load
 
 	Pins   int           `yaml:"pins"`    // ids of provider-side state remembered; 1 to 10,000,000; 10,000
 	PinTTL time.Duration `yaml:"pin_ttl"` // since the last use; 1s to 30 days; 24h

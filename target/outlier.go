@@ -15,9 +15,10 @@ const rampStart = 0.25
 
 // record is how one of several has fared. The zero value has never failed.
 type record struct {
-	rest       // the last one
-	faults int // in a row
-	times  int // rests that followed one another within the longest
+	rest           // the last one
+	faults int     // in a row
+	bad    float64 // share of faults, the newest counting most
+	times  int     // rests that followed one another within the longest
 }
 
 func (r *record) isOut(c *clock) bool { return r != nil && r.rests(c) }
@@ -32,6 +33,15 @@ func (r *record) share(c *clock, ramp time.Duration) float64 {
 		return 1
 	}
 	return rampStart + (1-rampStart)*float64(max(0, back))/float64(ramp)
+}
+
+// effort is how much more a call costs here than where nothing fails, since one
+// that fails has to be repeated: who fails fast would look idle otherwise.
+func (r *record) effort() float64 {
+	if r == nil {
+		return 1
+	}
+	return 1 / (1 - min(r.bad, 0.9))
 }
 
 // compare notes how an attempt ended for those that have siblings: the key, if
@@ -52,6 +62,9 @@ func (p *Pool) compare(u call.Upstream, o call.Outcome, effect call.BreakerEffec
 	if effect == call.BreakerSuccess {
 		ofKey.succeed(began)
 		ofTarget.succeed(began)
+		if ofKey != nil && *ofKey == (record{}) {
+			delete(p.upstreams[u.Target.Name].record, name)
+		}
 	} else {
 		restsKey, restsTarget = p.fault(ofKey, began, now), p.fault(ofTarget, began, now)
 	}
@@ -100,6 +113,9 @@ func (r *record) succeed(began time.Time) {
 		return
 	}
 	r.faults = 0
+	if r.bad *= 1 - newest; r.bad < 0.01 {
+		r.bad = 0
+	}
 	if r.until.After(began) && !r.since.After(began) {
 		r.until = began
 	}
@@ -111,6 +127,7 @@ func (p *Pool) fault(r *record, began, now time.Time) time.Duration {
 	if r == nil || p.config.OutlierAfter <= 0 || p.config.OutlierEject <= 0 || began.Before(r.until) {
 		return 0
 	}
+	r.bad += newest * (1 - r.bad)
 	if r.faults++; r.faults < p.config.OutlierAfter {
 		return 0
 	}
@@ -121,7 +138,7 @@ func (p *Pool) fault(r *record, began, now time.Time) time.Duration {
 	r.times++
 	d := min(p.config.OutlierEject*time.Duration(r.times), max(longest, p.config.OutlierEject))
 	d = time.Duration(float64(d) * (0.8 + 0.4*p.rand()))
-	r.faults = 0
+	r.faults, r.bad = 0, 0 // it has paid for them
 	r.rest = rest{since: now, until: now.Add(d), reason: ReasonOutlier}
 	return d
 }
@@ -144,7 +161,7 @@ func (p *Pool) withoutOutliers(t *call.Target, usable []candidate, c *clock) []c
 	for i := range usable {
 		one := &usable[i]
 		r := u.record[keyName(t, int(one.at))]
-		one.weight *= float32(r.share(c, p.config.Ramp))
+		one.weight *= float32(r.share(c, p.config.Ramp) / r.effort())
 		if one.out = r.isOut(c); !one.out {
 			well++
 		}
