@@ -71,6 +71,7 @@ func (w windowTrace) replay(running int, limit ratelimit.Config) []int64 {
 				started[i] = -1
 				return
 			}
+			place.Took()
 			started[i] = time.Since(began).Milliseconds()
 			time.Sleep(time.Duration(act.took) * time.Millisecond)
 			place.Leave()

@@ -77,6 +77,9 @@ func (in *incoming) admit(ctx context.Context, u call.Upstream, n int, first, fo
 		p.release(streamed)
 		return nil, err
 	}
+	if in.place != nil {
+		in.place.Took() // the next of those who wait may be asked
+	}
 	s := &in.sending
 	if s.in != nil { // taken: this is another attempt
 		s = &sending{}

@@ -5,10 +5,11 @@
 // target can take the call now. Those of a higher class go first, and every class
 // has its share of those that go in from the line. Inside a class tenants take
 // turns by the tokens that they cost, as estimated at the door and corrected when
-// the call has ended. Inside a tenant the oldest goes first; but while a queue
-// stands, which is when for a second nobody could go in without having waited for
-// half of what calls may, the newest does: most of the old ones would give up
-// before it is their turn.
+// the call has ended. Inside a tenant the oldest goes first. A queue stands when for
+// a second nobody could go in without having waited for half of what calls may:
+// then fewer are let join it, and when the waits are long even so, because the line
+// moves more slowly than it did, the newest goes first: most of the old ones would
+// give up before it is their turn.
 //
 // A call that cannot go in waits, for a short time that is bounded by its
 // deadline, and never in a line longer than the door allows. When the line moves

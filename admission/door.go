@@ -29,6 +29,8 @@ type Door struct {
 	// the others leave it a note to look again.
 	looking, again bool
 	resting        bool // a look after a breath is due
+	trying         int  // let in since the last breath, and not settled
+	breaths        uint64
 	looks          uint64
 }
 
@@ -87,7 +89,7 @@ type Estimator interface {
 // NewDoor returns an open door. c should have been validated; its zero fields
 // mean their defaults. The route is used in errors.
 func NewDoor(route string, c Config) *Door {
-	return &Door{route: route, c: c.WithDefaults()}
+	return &Door{route: route, c: c.WithDefaults(), breaths: 1}
 }
 
 // Enter lets a call in, at once or after a wait. The Place it returns must be
@@ -270,6 +272,7 @@ func (d *Door) admit(p *Place, now time.Time) {
 	}
 	d.unqueue(p, now)
 	d.pace.admitted(now)
+	p.counted = true
 	d.inside(p)
 	close(p.in)
 }

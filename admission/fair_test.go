@@ -214,7 +214,7 @@ func untilAllGaveUp() {
 	synctest.Wait()
 }
 
-func TestTheNewestGoFirstWhileAQueueStandsAndTheOldestOtherwise(t *testing.T) {
+func TestTheNewestGoFirstWhereAQueueStaysAStandingOneAndTheOldestOtherwise(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDoor(admission.Config{Running: 1, MaxWait: 2 * time.Second})
 		patient := admission.Ticket{Waited: -time.Hour} // nobody gives up
@@ -230,7 +230,12 @@ func TestTheNewestGoFirstWhileAQueueStandsAndTheOldestOtherwise(t *testing.T) {
 		if !d.Snapshot().Classes[2].Standing {
 			t.Error("no standing queue after more than a second of waiting")
 		}
-		for i, next := range []*caller{fourth, third, second} {
+		first.place.Leave()
+		wantIn(t, second) // in order still: few are let join, and the waits may become short
+		first = second
+		time.Sleep(2200 * time.Millisecond)
+		fifth := enter(d, patient)
+		for i, next := range []*caller{fifth, fourth, third} {
 			first.place.Leave()
 			wantIn(t, next)
 			if first = next; i == 2 {
@@ -257,8 +262,8 @@ func TestUnderOverloadThoseServedHaveWaitedLittle(t *testing.T) {
 		if median := c.took[len(c.took)/2]; median > 1900*time.Millisecond {
 			t.Errorf("seed %d: the median call took %s, of which 1 s is not waiting", seed, median)
 		}
-		if c.late*5 > c.offered {
-			t.Errorf("seed %d: %d of %d calls waited for nothing, want at most a fifth", seed, c.late, c.offered)
+		if c.late*20 > c.offered {
+			t.Errorf("seed %d: %d of %d calls waited for nothing, want at most one in twenty", seed, c.late, c.offered)
 		}
 	}
 }

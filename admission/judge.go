@@ -71,8 +71,8 @@ func (d *Door) evict(p *Place, now time.Time) {
 // would be asked at once is not judged by those before it: they may be waiting
 // for something else. And a class of which nobody waits may send one: its share
 // of the calls that go in begins to count when somebody is there to take it.
-// While a queue stands it takes fewer: of those that are served newest first, all
-// but a few would wait in vain. A rest whose end is known is part of its wait, and
+// While a queue stands it takes fewer, so that the waits become short: one that is
+// refused at once has lost nothing. A rest whose end is known is part of its wait, and
 // no reason to think that the line is slow.
 func (d *Door) hopeless(now time.Time, p *Place) bool {
 	if d.waiting == 0 || d.open() && d.waiting < window || d.lanes[p.class.index()].waiting == 0 && p.class.share() > 0 {

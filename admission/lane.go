@@ -31,7 +31,8 @@ type flow struct {
 	line    []*Place // as they came to the door
 	spent   float64  // tokens, on the lane's scale: where the next call begins
 	charged time.Time
-	above   time.Time // since when the oldest has been waiting too long; zero: it has not
+	above   time.Time // since when a queue stands, or may; zero: it does not
+	late    time.Time // since when the oldest has been waiting too long; zero: it has not
 }
 
 func byNeed(a, b *flow) int {
@@ -136,26 +137,32 @@ func (l *lane) next(look uint64, now time.Time, c *Config) *Place {
 }
 
 // nth returns the i-th call to go in: the oldest first, or the newest while the
-// queue stands. The old ones have waited so long then that most of their callers
-// would get an answer too late, and serving them in order would make everybody's
-// too late.
+// queue stands although few are let join it. The old ones have waited so long then
+// that most of their callers would get an answer too late, and serving them in
+// order would make everybody's too late.
 func (f *flow) nth(i int, now time.Time, c *Config) *Place {
-	if f.stands(now, c) {
+	if f.lags(now, c) {
 		return f.line[len(f.line)-1-i]
 	}
 	return f.line[i]
 }
 
-// watch notes since when even the call that goes in next has waited too long. It
-// must be told of every change of the line. A queue that stands does so until it
-// is empty: those that are served out of order leave old ones behind, which come
-// to their ends all at once.
+// watch notes since when even the oldest call has waited too long. It must be told
+// of every change of the line. A queue that stands does so until it is empty: with
+// few let join it the waits are short soon, and would be long again at once.
 func (f *flow) watch(now time.Time, c *Config) {
+	soon := len(f.line) == 0 || now.Sub(f.line[0].since) < c.MaxWait/2
 	switch {
-	case len(f.line) == 0, !f.stands(now, c) && now.Sub(f.line[0].since) < c.MaxWait/2:
+	case soon && (len(f.line) == 0 || !f.stands(now, c)):
 		f.above = time.Time{}
 	case f.above.IsZero():
 		f.above = now
+	}
+	switch {
+	case soon:
+		f.late = time.Time{}
+	case f.late.IsZero():
+		f.late = now
 	}
 }
 
@@ -165,6 +172,13 @@ func (f *flow) watch(now time.Time, c *Config) {
 // seconds, and they end by themselves.
 func (f *flow) stands(now time.Time, c *Config) bool {
 	return !f.above.IsZero() && now.Sub(f.above) >= c.standing()
+}
+
+// lags reports whether the waits have stayed long although the queue has been a
+// standing one for as long as a call may wait: whoever was let join it before has
+// gone. The line moves more slowly than anybody could know.
+func (f *flow) lags(now time.Time, c *Config) bool {
+	return !f.late.IsZero() && now.Sub(f.late) >= c.standing()+c.MaxWait
 }
 
 // longest returns the tenant with the most calls that wait.

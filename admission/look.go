@@ -7,11 +7,12 @@ const (
 	// they are ready: the head may need a target that is busy while the one
 	// behind it needs another.
 	window = 8
-	// batch is how many calls one look lets in. Most looks follow one release,
-	// which is enough for one call; the others would run for nothing.
+	// batch is how many calls one look lets in that nobody keeps from going on.
 	batch = 8
-	// breath is the time those a look let in have to take what they need before
-	// the next ones are asked, if there may be enough for more.
+	// breath is the time a call that was let in has to take what it came for, or
+	// to come back, before others are asked. Most looks follow one release, which
+	// is enough for one call: others would find the same thing free, and who gets
+	// it then is luck.
 	breath = time.Millisecond
 )
 
@@ -34,17 +35,33 @@ func (d *Door) look() {
 // lookOnce asks each call in the window once and lets in those that are ready.
 func (d *Door) lookOnce() {
 	d.looks++
-	for let := 0; ; let++ {
+	for let := 0; d.trying == 0; let++ {
 		p := d.firstReady()
 		if p == nil {
 			return
 		}
 		if let == batch {
-			d.rest()
-			return
+			break
+		}
+		if p.ready != nil {
+			d.trying++
+			p.trying = d.breaths
 		}
 		d.admit(p, time.Now())
 	}
+	if d.waiting > 0 {
+		d.rest()
+	}
+}
+
+// settle notes that a call that was let in has what it came for, or has not.
+func (d *Door) settle(p *Place) (settled bool) {
+	settled = p.trying == d.breaths && d.trying > 0
+	if settled {
+		d.trying--
+	}
+	p.trying = 0
+	return settled
 }
 
 // firstReady returns the first call in the window that can go in now. It asks
@@ -130,6 +147,8 @@ func (d *Door) rest() {
 	time.AfterFunc(breath, func() {
 		d.mu.Lock()
 		d.resting = false
+		d.breaths++ // who has not settled by now may take long
+		d.trying = 0
 		d.mu.Unlock()
 		d.look()
 	})

@@ -28,10 +28,10 @@ type modelCall struct {
 }
 
 type modelFlow struct {
-	id             int
-	spent          float64
-	charged, above time.Time
-	waiting        []*modelCall
+	id            int
+	spent         float64
+	charged, late time.Time
+	waiting       []*modelCall
 }
 
 func newModel(c Config) *model {
@@ -110,21 +110,22 @@ func (m *model) before(a, b *modelCall) bool {
 		}
 		return a.flow.id < b.flow.id
 	}
-	if m.stands(a.flow) {
+	if m.lags(a.flow) {
 		return a.name > b.name
 	}
 	return a.name < b.name
 }
 
-func (m *model) stands(f *modelFlow) bool {
-	return !f.above.IsZero() && time.Since(f.above) >= 200*time.Millisecond
+// lags: the oldest has waited for more than half of 400 ms for all of another 600.
+func (m *model) lags(f *modelFlow) bool {
+	return !f.late.IsZero() && time.Since(f.late) >= 600*time.Millisecond
 }
 
 func (m *model) watch(f *modelFlow) {
-	if len(f.waiting) == 0 || !m.stands(f) && time.Since(f.waiting[0].since) < 200*time.Millisecond {
-		f.above = time.Time{}
-	} else if f.above.IsZero() {
-		f.above = time.Now()
+	if len(f.waiting) == 0 || time.Since(f.waiting[0].since) < 200*time.Millisecond {
+		f.late = time.Time{}
+	} else if f.late.IsZero() {
+		f.late = time.Now()
 	}
 }
 

@@ -51,6 +51,12 @@ func (p *pace) admitted(now time.Time) {
 	p.rests = time.Time{}
 }
 
+// returned says that one that was admitted came back: the line has not moved.
+func (p *pace) returned(now time.Time) {
+	p.pass(now)
+	p.moved = max(0, p.moved-1)
+}
+
 // pass counts the time since the last look, if somebody waited who could go in.
 func (p *pace) pass(now time.Time) {
 	if !p.line {

@@ -22,6 +22,8 @@ type Place struct {
 	arrived time.Time // of the call
 	turn    uint64    // order of arrival at the door
 	vain    bool      // has been inside and found every target busy
+	counted bool      // as one that went in from the line
+	trying  uint64    // the breath in which it was let in to try; 0: it has settled
 	epoch   uint64    // of the door, when it was let in
 	asked   uint64    // the look that asked it last
 	ready   func() bool
@@ -50,6 +52,21 @@ func (p *Place) Wait() time.Duration {
 	return p.waited
 }
 
+// Took says that the call has what it was let in for, so that the next one may be
+// asked at once. Who does not say so is waited for a moment.
+func (p *Place) Took() {
+	if p.trying == 0 { // set before the call was let in, so that no lock is needed to see it
+		return
+	}
+	d := p.door
+	d.mu.Lock()
+	more := d.settle(p) && d.waiting > 0
+	d.mu.Unlock()
+	if more {
+		d.look()
+	}
+}
+
 // Leave gives the place up and lets the next call in. The first Leave counts,
 // later ones are ignored.
 func (p *Place) Leave() { p.LeaveAfter(0) }
@@ -70,6 +87,7 @@ func (p *Place) LeaveAfter(tokens int64) {
 	if p.flow != nil && tokens > 0 {
 		d.lanes[p.class.index()].charge(p.flow, tokens-p.cost, now)
 	}
+	d.settle(p)
 	d.drop(p, now)
 	d.epoch++
 	idle := d.waiting == 0
@@ -109,6 +127,11 @@ func (d *Door) rejoin(p *Place, ready func() bool) (left time.Duration, err erro
 		p.ready = ready
 	}
 	p.front, p.vain = true, true
+	d.settle(p)
+	if p.counted { // nobody was served by that
+		d.pace.returned(now)
+		p.counted = false
+	}
 	d.join(p, now)
 	return p.left(), nil
 }

@@ -30,7 +30,7 @@ type Snapshot struct {
 type ClassSnapshot struct {
 	Class    Class
 	Waiting  int   // those that came back included
-	Standing bool  // of some tenant the newest calls go in first
+	Standing bool  // some tenant waits for long, and few are let join
 	Full     int64 // refused: no room in the line
 	Timeout  int64 // refused: the wait was too long, or would have been
 	Draining int64 // refused: the door was draining
