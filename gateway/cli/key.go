@@ -79,9 +79,9 @@ func (p *program) keyNew() *cobra.Command {
 }
 
 func writeKey(c *cobra.Command, path, name string, lines []string) error {
-	file, err := load(c, path)
+	file, err := config.Draft(path) // one that others can reach may still wait for its first key
 	if err != nil {
-		return err
+		return exit{exitUsage, explainMissing(err, path, c.Flags().Changed("config"))}
 	}
 	if slices.ContainsFunc(file.Keys, func(k config.ClientKey) bool { return k.Name == name }) {
 		return exit{exitUsage, fmt.Errorf("%s has a key %q already; give this one another --name", path, name)}

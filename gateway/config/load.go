@@ -31,6 +31,21 @@ func Load(path string) (*File, error) {
 	return parse(path, text, systemEnvironment())
 }
 
+// Draft reads a file whose settings may not go together yet, as those of an open
+// address without a key. Who adds to it has Replace check what comes of it. Its
+// error is an Errors with what cannot be read.
+func Draft(path string) (*File, error) {
+	text, err := readFile(path)
+	if err != nil {
+		return nil, Errors{{File: path, Message: err.Error()}}
+	}
+	f, errs := draft(path, text, systemEnvironment())
+	if len(errs) > 0 {
+		return nil, errs
+	}
+	return f, nil
+}
+
 func readFile(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -52,9 +67,7 @@ func readFile(path string) ([]byte, error) {
 }
 
 func parse(path string, text []byte, env environment) (*File, error) {
-	f := &File{path: path, text: text, source: newSource(path, text)}
-	places, errs := decode(f.source, text, f.noting(env), f)
-	f.places = places
+	f, errs := draft(path, text, env)
 	if len(errs) == 0 {
 		errs = f.check()
 	}
@@ -65,6 +78,13 @@ func parse(path string, text []byte, env environment) (*File, error) {
 		return nil, errs
 	}
 	return f, nil
+}
+
+// draft reads what every key says, and not whether they go together.
+func draft(path string, text []byte, env environment) (f *File, errs Errors) {
+	f = &File{path: path, text: text, source: newSource(path, text)}
+	f.places, errs = decode(f.source, text, f.noting(env), f)
+	return f, errs
 }
 
 // noting returns an environment that remembers which secret files were read.
