@@ -35,6 +35,7 @@ func (p *program) demo() *cobra.Command {
 	f.BoolVar(&d.Keep, "keep", false, "leave gateway and providers running after the summary, until Ctrl-C")
 	f.BoolVar(&d.JSON, "json", false, "print the report as JSON, and progress on standard error")
 	f.StringVar(&log, "log", "", "write the gateway's log to this `file`")
+	c.AddCommand(p.demoStorm())
 	return c
 }
 
@@ -53,13 +54,18 @@ func runDemo(ctx context.Context, d demo.Config, log string) error {
 		defer func() { _ = file.Close() }() // the demo's end does not hang on its log
 		d.Log = file
 	}
+	return played(ctx, func(ctx context.Context) error { return demo.Run(ctx, d) })
+}
+
+// played runs a demo to its end or to a signal, and says which exit code it has.
+func played(ctx context.Context, play func(context.Context) error) error {
 	// The first signal ends the demo cleanly, a second one at once: it finds
 	// nobody listening any more.
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	defer context.AfterFunc(ctx, stop)()
 
-	err := demo.Run(ctx, d)
+	err := play(ctx)
 	switch {
 	case err == nil:
 		return nil

@@ -10,4 +10,7 @@
 // What is reported at the end is what the providers logged, joined with what the
 // callers saw. The gateway's own metrics and status must agree with it; a demo
 // that counts wrongly fails.
+//
+// A second play is a storm: callers who wait two seconds and try three times send
+// an engine twice what it can do for a while, through the gateway and around it.
 package demo

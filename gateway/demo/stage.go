@@ -55,39 +55,59 @@ func open(ctx context.Context, c Config) (*stage, error) {
 		name string
 	}{{&s.primary, primaryName}, {&s.backup, backupName}, {&s.alone, aloneName}} {
 		var err error
-		if *p.at, err = s.serveProvider(ctx, p.name, c.Seed); err != nil {
+		if *p.at, err = s.serveProvider(ctx, p.name, dials(c.Seed, "")); err != nil {
 			s.close(ctx)
 			return nil, err
 		}
 	}
-	if err := s.serveGateway(ctx, c); err != nil {
+	file := func(main, admin string) *config.File { return s.file(c, main, admin) }
+	if err := s.serveGateway(ctx, c, file); err != nil {
 		s.close(ctx)
 		return nil, err
 	}
 	return s, nil
 }
 
-func (s *stage) serveProvider(ctx context.Context, name string, seed uint64) (*provider, error) {
+func (s *stage) serveProvider(ctx context.Context, name string, dials sim.Dials) (*provider, error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", anyPort)
 	if err != nil {
 		return nil, fmt.Errorf("a simulated provider found no port: %w", err)
 	}
-	p := &provider{Provider: sim.New(sim.Config{Dials: dials(seed, "")}), name: name, url: "http://" + l.Addr().String()}
-	p.server = &http.Server{Handler: p, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
+	p := &provider{Provider: sim.New(sim.Config{Dials: dials}), name: name, url: "http://" + l.Addr().String()}
+	p.server = &http.Server{Handler: letGo(p), ConnContext: withConn, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
 	s.running.Go(func() { _ = p.server.Serve(l) }) // until closed
 	return p, nil
 }
 
-func (s *stage) serveGateway(ctx context.Context, c Config) error {
+// connKey is under what a request's context has its connection.
+type connKey struct{}
+
+func withConn(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, c)
+}
+
+// letGo closes the connections of callers who have left while a provider works on
+// for them: thousands in a storm, more than a process may have open.
+func letGo(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if c, ok := r.Context().Value(connKey{}).(net.Conn); ok {
+			defer context.AfterFunc(r.Context(), func() { _ = c.Close() })()
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// serveGateway starts the gateway with the file that is made for its addresses.
+func (s *stage) serveGateway(ctx context.Context, c Config, file func(main, admin string) *config.File) error {
 	options := server.Options{Drain: time.Second, Watch: -1, Recorder: s.moves, Version: c.Version}
 	if c.Log != nil {
 		s.log = telemetry.NewQueue() //nolint:contextcheck // its writer ends with close
 		options.Log = slog.New(s.log.Handler(slog.NewJSONHandler(c.Log, nil)))
 		options.Dropped = s.log.Dropped
 	}
-	gateway, err := s.listen(c, options, preferred(ctx, "127.0.0.1:8080"), preferred(ctx, "127.0.0.1:8081"))
+	gateway, err := listen(file(preferred(ctx, "127.0.0.1:8080"), preferred(ctx, "127.0.0.1:8081")), options)
 	if err != nil { // somebody was quicker
-		gateway, err = s.listen(c, options, anyPort, anyPort)
+		gateway, err = listen(file(anyPort, anyPort), options)
 	}
 	if err != nil {
 		return err
@@ -111,8 +131,8 @@ func preferred(ctx context.Context, address string) string {
 	return address
 }
 
-func (s *stage) listen(c Config, o server.Options, main, admin string) (*server.Server, error) {
-	gateway, err := server.New(s.file(c, main, admin), o)
+func listen(f *config.File, o server.Options) (*server.Server, error) {
+	gateway, err := server.New(f, o)
 	if err != nil {
 		return nil, err
 	}
