@@ -22,7 +22,8 @@ type policyRound struct {
 	Bare             policyCost `json:"bare"`
 	Holdfast         policyCost `json:"holdfast"`
 	Failsafe         policyCost `json:"failsafe"`
-	Deciding         policyCost `json:"deciding"`
+	Deciding         policyCost `json:"deciding"` // every policy
+	Same             policyCost `json:"same"`     // those that failsafe-go has too
 	FailsafeDeciding policyCost `json:"failsafe_deciding"`
 }
 
@@ -56,7 +57,7 @@ func (b *bench) measurePolicies(ctx context.Context) ([]policyRound, error) {
 		if err != nil {
 			return nil, fmt.Errorf("policies: %w", err)
 		}
-		if round.Deciding, err = b.chain(ctx); err != nil {
+		if round.Deciding, round.Same, err = b.chain(ctx); err != nil {
 			return nil, err
 		}
 		rounds = append(rounds, round)
@@ -64,22 +65,26 @@ func (b *bench) measurePolicies(ctx context.Context) ([]policyRound, error) {
 	return rounds, nil
 }
 
-// chain is what Holdfast's policies decide alone: a call that is read and
-// decided, minus one that is read.
-func (b *bench) chain(ctx context.Context) (policyCost, error) {
+// chain is what Holdfast's policies decide alone, all of them and those that
+// failsafe-go has too: a call that is read and decided, minus one that is read.
+func (b *bench) chain(ctx context.Context) (every, few policyCost, err error) {
 	run := exec.CommandContext(ctx, filepath.Join(b.bin, chainProgram), "-test.run", "^$", "-test.bench", "^BenchmarkChain$", "-test.benchtime", "400ms")
 	run.Dir = b.root
 	out, err := run.Output()
 	if err != nil {
-		return policyCost{}, fmt.Errorf("BenchmarkChain: %w", err)
+		return every, few, fmt.Errorf("BenchmarkChain: %w", err)
 	}
 	costs := benchmarkLines(out)
-	all, ok := costs["Chain/deciding"]
-	reading, ok2 := costs["Chain/reading"]
-	if !ok || !ok2 {
-		return policyCost{}, fmt.Errorf("BenchmarkChain says %q", out)
+	difference := func(name string) (c policyCost) {
+		all, ok := costs["Chain/"+name+"/deciding"]
+		reading, ok2 := costs["Chain/"+name+"/reading"]
+		if !ok || !ok2 {
+			err = fmt.Errorf("BenchmarkChain says %q", out)
+		}
+		return policyCost{Time: all.Time - reading.Time, Allocations: all.Allocations - reading.Allocations}
 	}
-	return policyCost{Time: all.Time - reading.Time, Allocations: all.Allocations - reading.Allocations}, nil
+	every, few = difference("every"), difference("few")
+	return every, few, err
 }
 
 var benchmarkLine = regexp.MustCompile(`(?m)^Benchmark(\S+?)(?:-\d+)?\s+\d+\s+([\d.]+) ns/op.*?([\d.]+) allocs/op`)
